@@ -1,0 +1,110 @@
+"""A bundle's model in ONNX Runtime, set up so that equal rows give equal bits wherever they are asked for.
+
+ONNX Runtime is not batch-invariant: a batch of one, or of ten thousand, may differ in the last bits, and so
+may several threads. Hence one thread, a single row padded to two, and at most `MAX_ROWS` rows a call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnxruntime as ort  # type: ignore[import-untyped]
+
+from millrace.models.bundle import MODEL, Bundle, InvalidBundle
+from millrace.models.tensors import Tensor
+
+MAX_ROWS = 2000
+
+_ONNX_TYPES = {
+    "tensor(bool)": "BOOL",
+    "tensor(int8)": "INT8",
+    "tensor(int16)": "INT16",
+    "tensor(int32)": "INT32",
+    "tensor(int64)": "INT64",
+    "tensor(uint8)": "UINT8",
+    "tensor(uint16)": "UINT16",
+    "tensor(uint32)": "UINT32",
+    "tensor(uint64)": "UINT64",
+    "tensor(float)": "FP32",
+    "tensor(double)": "FP64",
+    "tensor(string)": "BYTES",
+}
+
+
+class OnnxModel:
+    """A loaded model. `run` may be called from several threads."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        """Load the model of a bundle. Raises InvalidBundle when it does not load or has another signature."""
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+        try:
+            self.session = ort.InferenceSession(
+                bundle.read(MODEL), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime's errors share no base class
+            if isinstance(error, InvalidBundle):
+                raise
+            raise InvalidBundle(f"ONNX Runtime {ort.__version__} does not load {MODEL}: {error}") from error
+        self.inputs = bundle.inputs
+        self.outputs = bundle.outputs
+        self._output_names = [tensor.name for tensor in bundle.outputs]
+        surplus = {i.name for i in self.session.get_inputs()} - {t.name for t in bundle.inputs}
+        if surplus:
+            raise InvalidBundle(
+                f"{MODEL} wants an input {sorted(surplus)[0]!r} that the bundle does not declare"
+            )
+        _check("input", bundle.inputs, self.session.get_inputs())
+        _check("output", bundle.outputs, self.session.get_outputs())
+
+    def run(
+        self, inputs: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Outputs by name, for arrays [N, ...] of all inputs (text as object arrays of str), N at least 1.
+
+        `outputs` restricts what is computed; by default all outputs of the bundle.
+        Raises ValueError when there is no row or row counts differ.
+        """
+        names = list(outputs) if outputs is not None else self._output_names
+        counts = {len(array) for array in inputs.values()}
+        if len(counts) != 1 or 0 in counts:
+            raise ValueError(f"every input needs the same number of rows, at least one; got {sorted(counts)}")
+        rows = counts.pop()
+        if rows == 1:
+            padded = {name: np.repeat(array, 2, axis=0) for name, array in inputs.items()}
+            return {n: a[:1] for n, a in zip(names, self.session.run(names, padded), strict=True)}
+        if rows <= MAX_ROWS:
+            return dict(zip(names, self.session.run(names, dict(inputs)), strict=True))
+        parts = [
+            self.run({name: array[start : start + MAX_ROWS] for name, array in inputs.items()}, names)
+            for start in range(0, rows, MAX_ROWS)
+        ]
+        return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+
+def _check(kind: str, declared: tuple[Tensor, ...], actual: Sequence[ort.NodeArg]) -> None:
+    by_name = {node.name: node for node in actual}
+    for tensor in declared:
+        node = by_name.get(tensor.name)
+        if node is None:
+            raise InvalidBundle(f"{MODEL} has no {kind} {tensor.name!r}; it has {sorted(by_name)}")
+        datatype = _ONNX_TYPES.get(node.type, node.type)
+        if datatype != tensor.datatype:
+            raise InvalidBundle(
+                f"{kind} {tensor.name!r} is {datatype} in {MODEL}, {tensor.datatype} in the bundle"
+            )
+        if kind == "output" and not node.shape:
+            continue  # a converter may leave an output's shape open
+        if len(node.shape) != len(tensor.shape) or any(
+            isinstance(size, int) and size not in (-1, want)
+            for size, want in zip(node.shape, tensor.shape, strict=False)
+        ):
+            raise InvalidBundle(
+                f"{kind} {tensor.name!r} is {node.shape} in {MODEL}, {list(tensor.shape)} in the bundle"
+            )
