@@ -27,7 +27,9 @@ VARIABLES = (
 )
 
 
-def millrace(*words: str | Path, check: bool = True, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def millrace(
+    *words: str | Path, check: bool = True, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run the command on the site under test; its output is in the failure's message."""
     run = subprocess.run(
         [sys.executable, "-m", "millrace.cli", words[0], "--site", SITE.directory.name, *words[1:]],
@@ -37,7 +39,9 @@ def millrace(*words: str | Path, check: bool = True, env: dict[str, str] | None 
         check=False,
     )
     if check and run.returncode:
-        raise AssertionError(f"millrace {' '.join(map(str, words))} ended with {run.returncode}:\n{run.stdout}{run.stderr}")
+        raise AssertionError(
+            f"millrace {' '.join(map(str, words))} ended with {run.returncode}:\n{run.stdout}{run.stderr}"
+        )
     return run
 
 
