@@ -1,0 +1,117 @@
+"""The bill of materials: which artifacts hosts install, and what each is made from."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .errors import BomError
+
+ROOT = Path(__file__).resolve().parents[3]
+KINDS = ("python", "jars", "tool", "project")
+# Counts changes of what a tar looks like, which no lock shows.
+LAYOUT = 1
+REQUIRED = {"kind", "version", "licence", "source", "lock"}
+OPTIONAL = {"build"}
+
+
+@dataclass(frozen=True)
+class Component:
+    """One entry: `lock` is an absolute path, `build` names the distributions that have no wheel."""
+
+    name: str
+    kind: str
+    version: str
+    licence: str
+    source: str
+    lock: Path
+    build: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Bom:
+    """`python` is the hosts' version ("3.13"), `platform` their wheel tag ("manylinux_2_28_x86_64")."""
+
+    path: Path
+    python: str
+    platform: str
+    components: dict[str, Component]
+
+    @property
+    def root(self) -> Path:
+        """The clone that this bill belongs to."""
+        return self.path.parent.parent
+
+    def component(self, name: str) -> Component:
+        """The entry of that name; BomError lists the names there are."""
+        if name not in self.components:
+            raise BomError(f"{self.path} has no component {name}; it has {', '.join(self.components)}")
+        return self.components[name]
+
+    def id(self, name: str) -> str:
+        """`<version>-<8 hex>`: another id for anything that would make another artifact."""
+        component = self.component(name)
+        digest = hashlib.sha256()
+        entry = [LAYOUT, name, component.kind, component.version, component.source, component.build]
+        if component.kind != "jars":
+            entry += [self.python, self.platform]
+        digest.update(json.dumps(entry).encode())
+        digest.update(component.lock.read_bytes())
+        if component.kind == "project":
+            for path in project_files(self.root):
+                digest.update(f"\n{path.relative_to(self.root)}\n".encode())
+                digest.update(path.read_bytes())
+        return f"{component.version}-{digest.hexdigest()[:8]}"
+
+
+def project_files(root: Path) -> Iterator[Path]:
+    """What this repository's own wheel is made from, in a fixed order."""
+    yield root / "pyproject.toml"
+    for path in sorted((root / "src" / "millrace").rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield path
+
+
+def load_bom(path: Path | None = None) -> Bom:
+    """Reads and checks a bill of materials, this clone's by default. Raises BomError."""
+    path = path or ROOT / "playbooks" / "bom.yml"
+    try:
+        data = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise BomError(f"{path} does not exist: run millrace from a clone of its repository") from None
+    except yaml.YAMLError as error:
+        raise BomError(f"{path} is not YAML: {error}") from None
+    if not isinstance(data, dict):
+        raise BomError(f"{path} is empty")
+    for key in ("bom_python", "bom_platform", "bom_components"):
+        if not data.get(key):
+            raise BomError(f"{path} has no {key}")
+    components = {name: _component(path, name, entry) for name, entry in data["bom_components"].items()}
+    return Bom(path, str(data["bom_python"]), str(data["bom_platform"]), components)
+
+
+def _component(path: Path, name: str, entry: Any) -> Component:
+    where = f"{path}: component {name}"
+    if not isinstance(entry, dict):
+        raise BomError(f"{where} is not a mapping")
+    if missing := REQUIRED - entry.keys():
+        raise BomError(f"{where} has no {', '.join(sorted(missing))}")
+    if unknown := entry.keys() - REQUIRED - OPTIONAL:
+        raise BomError(f"{where} has unknown {', '.join(sorted(unknown))}; known are {_known()}")
+    if entry["kind"] not in KINDS:
+        raise BomError(f"{where} has kind {entry['kind']}; known are {', '.join(KINDS)}")
+    if not isinstance(entry["version"], str):
+        raise BomError(f"{where} has version {entry['version']!r}, which is no string: put it in quotes")
+    lock = path.parent / entry["lock"]
+    if not lock.is_file():
+        raise BomError(f"{where} has lock {entry['lock']}, which does not exist")
+    build = tuple(entry.get("build", ()))
+    return Component(name, entry["kind"], entry["version"], entry["licence"], entry["source"], lock, build)
+
+
+def _known() -> str:
+    return ", ".join(sorted(REQUIRED | OPTIONAL))

@@ -1,0 +1,70 @@
+"""Jars, by Maven's dependency plugin."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from .client import Clients
+from .errors import WrongChecksum
+from .locks import Jar
+from .store import Store, digest
+
+COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+HEAD = """<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
+<groupId>millrace</groupId><artifactId>fetch</artifactId><version>1</version><packaging>pom</packaging>
+<dependencies>
+"""
+DEPENDENCY = """<dependency>
+<groupId>{group}</groupId><artifactId>{artifact}</artifactId><version>{version}</version>{classifier}
+<exclusions><exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion></exclusions>
+</dependency>
+"""
+TAIL = "</dependencies></project>\n"
+
+
+def pom(jars: Sequence[Jar]) -> str:
+    """A project that depends on exactly these jars."""
+    return HEAD + "".join(_dependency(jar) for jar in jars) + TAIL
+
+
+def _dependency(jar: Jar) -> str:
+    classifier = f"<classifier>{escape(jar.classifier)}</classifier>" if jar.classifier else ""
+    return DEPENDENCY.format(
+        group=escape(jar.group),
+        artifact=escape(jar.artifact),
+        version=escape(jar.version),
+        classifier=classifier,
+    )
+
+
+def download(clients: Clients, store: Store, jars: Sequence[Jar], tmp: Path) -> None:
+    """Brings the jars into the store, each compared with its lock."""
+    wrong = _attempt(clients, store, jars, tmp / "first")
+    for jar in wrong:
+        (store.root / "maven" / jar.path).unlink(missing_ok=True)
+    if wrong and (wrong := _attempt(clients, store, wrong, tmp / "second")):
+        raise WrongChecksum(f"mvn brought {wrong[0].path} with another sha256 than its lock has, twice")
+
+
+def _attempt(clients: Clients, store: Store, jars: Sequence[Jar], tmp: Path) -> list[Jar]:
+    tmp.mkdir()
+    (tmp / "pom.xml").write_text(pom(jars))
+    into = tmp / "jars"
+    # A repository of our own: a wrong file can be taken out of it, and the user's stays as it is.
+    repository = store.root / "maven"
+    command: list[str | Path] = ["mvn", "--batch-mode", "--quiet", "--file", tmp / "pom.xml", COPY]
+    command += [
+        "-Dmdep.useRepositoryLayout=true",
+        f"-DoutputDirectory={into}",
+        f"-Dmaven.repo.local={repository}",
+    ]
+    clients.run("mvn", command, tmp)
+    wrong = []
+    for jar in jars:
+        file = into / jar.path
+        if file.is_file() and digest(file) == jar.sha256:
+            store.keep(file, jar.sha256)
+            (repository / jar.path).unlink(missing_ok=True)
+        else:
+            wrong.append(jar)
+    return wrong

@@ -1,0 +1,37 @@
+"""Asks, before anything is changed, whether the registries that are needed can be reached."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import jars, wheels
+from .assemble import Workshop
+from .bom import Bom, load_bom
+from .store import Store
+
+IMPATIENT = ("--retries=1", "--timeout=15")
+
+
+def reach(
+    components: Sequence[str] | None = None, *, store: Path | None = None, bom: Bom | None = None
+) -> None:
+    """Asks each client for one small file that the store lacks; asks none when nothing is missing.
+
+    Raises RegistryUnreachable or ClientMissing.
+    """
+    bom = bom or load_bom()
+    shelf = Store(store)
+    workshop = Workshop(bom, shelf)
+    lacking = [
+        bom.component(name) for name in components or bom.components if not shelf.read(name, bom.id(name))
+    ]
+    if not lacking:
+        return
+    archives = [jar for each in lacking if each.kind == "jars" for jar in workshop.missing_jars(each)]
+    pins = [pin for each in lacking if each.kind != "jars" for pin in workshop.missing_wheels(each)]
+    with shelf.scratch() as tmp:
+        if archives:
+            jars.download(workshop.clients, shelf, archives[:1], tmp)
+        if pins:
+            # Few files for a version: pure Python, so small.
+            small = min(pins, key=lambda pin: len(pin.hashes))
+            wheels.download(workshop.clients, shelf, [small], workshop.target, tmp, IMPATIENT)
