@@ -95,7 +95,7 @@ def fetch_bundle(
         manifest = Manifest.parse(content)
         if manifest.digest != digest:
             raise RegistryError(
-                f"{name}:{version} was changed in the registry: it is {manifest.digest}, its tag says {digest}"
+                f"{name}:{version} was changed in the registry: {manifest.digest}, but tagged {digest}"
             )
         dest.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{dest.name}.", dir=dest.parent) as parent:
