@@ -1,0 +1,28 @@
+"""control.toml."""
+
+import msgspec
+
+from millrace.serving.config import Kafka, Registry, Tls
+
+
+class ControlConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Configuration of the control service. Times are in seconds."""
+
+    name: str
+    address: str
+    port: int
+    work_dir: str
+    kafka: Kafka
+    registry: Registry
+    # SRV record that lists the replicas ...
+    replicas_srv: str = ""
+    # ... or the replicas themselves, as host:port.
+    replicas: list[str] = []
+    tls: Tls | None = None
+    # Common names of the hosts that a gateway runs on, and the header's secret that only gateways know.
+    gateway_hosts: list[str] = []
+    gateway_secret_file: str = ""
+    # Groups of users that may change what is deployed.
+    deploy_groups: list[str] = ["operators", "scientists"]
+    prepare_seconds: float = 120.0
+    switch_seconds: float = 30.0

@@ -1,0 +1,28 @@
+"""Deployment records: what is live, one for each model, in a compacted Kafka topic under the model's name."""
+
+import re
+
+import msgspec
+
+# A name is a part of paths and a key: nothing that needs quoting.
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+class Record(msgspec.Struct, frozen=True):
+    """`generation` grows by one with every record of a model; `time` is UTC, ISO 8601."""
+
+    model: str
+    version: str
+    digest: str
+    generation: int
+    replicas: list[str] = []
+    user: str = ""
+    time: str = ""
+
+    def encode(self) -> bytes:
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Record":
+        """Raises `msgspec.MsgspecError`. Unknown fields are for newer readers."""
+        return msgspec.json.decode(data, type=cls)
