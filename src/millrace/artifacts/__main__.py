@@ -1,19 +1,29 @@
-"""`python -m millrace.artifacts fetch|check [COMPONENT...]`, as `millrace fetch` does it."""
+"""`python -m millrace.artifacts fetch|check|lock [NAME...]`: the store by hand, and locks made again."""
 
 import argparse
 import sys
 
-from . import ArtifactError, check, fetch
+from . import ArtifactError, check, fetch, load_bom
+from .relock import relock
 
 
 def main() -> int:
     """Returns the exit status: 0, or 1 with a sentence on stderr."""
     parser = argparse.ArgumentParser(prog="millrace.artifacts", description=__doc__)
-    parser.add_argument("verb", choices=["fetch", "check"])
-    parser.add_argument("components", nargs="*", metavar="COMPONENT")
+    parser.add_argument("verb", choices=["fetch", "check", "lock"])
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="component, or for lock a file of requirements/"
+    )
+    parser.add_argument("--upgrade", action="store_true", help="lock: take newer versions")
     arguments = parser.parse_args()
     try:
-        (fetch if arguments.verb == "fetch" else check)(arguments.components or None)
+        if arguments.verb == "lock":
+            for path in relock(load_bom(), arguments.names, upgrade=arguments.upgrade):
+                print(path)
+        elif arguments.verb == "fetch":
+            fetch(arguments.names or None)
+        else:
+            check(arguments.names or None)
     except ArtifactError as error:
         print(error, file=sys.stderr)
         return 1

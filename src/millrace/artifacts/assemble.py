@@ -96,7 +96,7 @@ class Workshop:
 
     def _own_wheel(self, component: Component, tmp: Path) -> Wheel:
         source = tmp / "source"
-        for path in project_files(self.bom.root):
+        for path in project_files(self.bom.root, component.omit):
             place = source / path.relative_to(self.bom.root)
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, place)

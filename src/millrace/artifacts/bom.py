@@ -2,26 +2,33 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from millrace import project
+
 from .errors import BomError
 
-ROOT = Path(__file__).resolve().parents[3]
+# The C parser where there is one: the lookup plugin reads the bill in every task.
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 KINDS = ("python", "jars", "tool", "project")
 # Counts changes of what a tar looks like, which no lock shows.
 LAYOUT = 1
 REQUIRED = {"kind", "version", "licence", "source", "lock"}
-OPTIONAL = {"build"}
+OPTIONAL = {"build", "omit"}
 
 
 @dataclass(frozen=True)
 class Component:
-    """One entry: `lock` is an absolute path, `build` names the distributions that have no wheel."""
+    """One entry of the bill.
+
+    `lock` is an absolute path, `build` names the distributions that have no wheel, `omit` (of kind project)
+    the parts of src/millrace that hosts do not run, so that a change of them is no new artifact.
+    """
 
     name: str
     kind: str
@@ -30,6 +37,7 @@ class Component:
     source: str
     lock: Path
     build: tuple[str, ...] = ()
+    omit: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,31 +64,40 @@ class Bom:
         """`<version>-<8 hex>`: another id for anything that would make another artifact."""
         component = self.component(name)
         digest = hashlib.sha256()
-        entry = [LAYOUT, name, component.kind, component.version, component.source, component.build]
+        entry = [
+            LAYOUT,
+            name,
+            component.kind,
+            component.version,
+            component.source,
+            component.build,
+            component.omit,
+        ]
         if component.kind != "jars":
             entry += [self.python, self.platform]
         digest.update(json.dumps(entry).encode())
         digest.update(component.lock.read_bytes())
         if component.kind == "project":
-            for path in project_files(self.root):
+            for path in project_files(self.root, component.omit):
                 digest.update(f"\n{path.relative_to(self.root)}\n".encode())
                 digest.update(path.read_bytes())
         return f"{component.version}-{digest.hexdigest()[:8]}"
 
 
-def project_files(root: Path) -> Iterator[Path]:
-    """What this repository's own wheel is made from, in a fixed order."""
+def project_files(root: Path, omit: Sequence[str] = ()) -> Iterator[Path]:
+    """What this repository's own wheel is made from, in a fixed order, without the parts named in `omit`."""
     yield root / "pyproject.toml"
-    for path in sorted((root / "src" / "millrace").rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
+    package = root / "src" / "millrace"
+    for path in sorted(package.rglob("*")):
+        if path.is_file() and not {"__pycache__", *omit} & set(path.relative_to(package).parts):
             yield path
 
 
 def load_bom(path: Path | None = None) -> Bom:
     """Reads and checks a bill of materials, this clone's by default. Raises BomError."""
-    path = path or ROOT / "playbooks" / "bom.yml"
+    path = path or project.playbooks() / "bom.yml"
     try:
-        data = yaml.safe_load(path.read_text())
+        data = yaml.load(path.read_text(), LOADER)
     except FileNotFoundError:
         raise BomError(f"{path} does not exist: run millrace from a clone of its repository") from None
     except yaml.YAMLError as error:
@@ -109,8 +126,10 @@ def _component(path: Path, name: str, entry: Any) -> Component:
     lock = path.parent / entry["lock"]
     if not lock.is_file():
         raise BomError(f"{where} has lock {entry['lock']}, which does not exist")
-    build = tuple(entry.get("build", ()))
-    return Component(name, entry["kind"], entry["version"], entry["licence"], entry["source"], lock, build)
+    build, omit = tuple(entry.get("build", ())), tuple(entry.get("omit", ()))
+    return Component(
+        name, entry["kind"], entry["version"], entry["licence"], entry["source"], lock, build, omit
+    )
 
 
 def _known() -> str:

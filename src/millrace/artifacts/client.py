@@ -39,7 +39,13 @@ class Clients:
         self._ended = False
 
     def run(
-        self, name: str, argv: Sequence[str | Path], tmp: Path, env: Mapping[str, str] | None = None
+        self,
+        name: str,
+        argv: Sequence[str | Path],
+        tmp: Path,
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> str:
         """Runs a client to its end and returns what it printed; `tmp` is its temporary directory.
 
@@ -47,21 +53,22 @@ class Clients:
         """
         if not shutil.which(str(argv[0])):
             raise ClientMissing(f"{name} is not installed: `{INSTALL[name]}`")
-        with self._started([str(word) for word in argv], tmp, dict(env or {})) as process:
+        with self._started(
+            [str(word) for word in argv], cwd or tmp, {"TMPDIR": str(tmp), **(env or {})}
+        ) as process:
             output, _ = process.communicate()
         if process.returncode == 0:
             return output
         raise failure(name, output)
 
     @contextlib.contextmanager
-    def _started(self, argv: list[str], tmp: Path, env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-        environment = os.environ | {"TMPDIR": str(tmp)} | env
+    def _started(self, argv: list[str], cwd: Path, env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
         with self._lock:
             if self._ended:
                 raise ClientFailed("fetch was ended")
             process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                text=True, errors="replace", env=environment, cwd=tmp,
+                text=True, errors="replace", env=os.environ | env, cwd=cwd,
             )  # fmt: skip
             self._running.add(process)
         try:

@@ -1,7 +1,9 @@
 """What can go wrong between a registry and the store; every text names the fix."""
 
+from millrace.problem import Problem
 
-class ArtifactError(Exception):
+
+class ArtifactError(Problem):
     """Base of all errors of this package."""
 
 

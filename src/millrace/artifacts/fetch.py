@@ -4,12 +4,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .assemble import Workshop
 from .bom import Bom, load_bom
 from .errors import BrokenDownload, MissingArtifact
-from .pack import write_tar
 from .store import Artifact, Store
+
+if TYPE_CHECKING:
+    from .assemble import Workshop
 
 Report = Callable[[str], None]
 ALIVE_EVERY = 5.0
@@ -70,6 +72,9 @@ def _present(bom: Bom, shelf: Store, names: Sequence[str]) -> dict[str, Artifact
 
 
 def _fill(bom: Bom, shelf: Store, names: Sequence[str], report: Report) -> dict[str, Artifact]:
+    # On demand, for the lookup plugin's sake: it imports this package in every task.
+    from .assemble import Workshop
+
     workshop = Workshop(bom, shelf)
     running: dict[Future[Artifact], str] = {}
     # Sources to be built take longest: they begin first.
@@ -97,7 +102,7 @@ def _until_done(
             report(f"{time.monotonic() - start:.0f} s: still fetching {names}")
 
 
-def _one(bom: Bom, shelf: Store, workshop: Workshop, name: str, report: Report) -> Artifact:
+def _one(bom: Bom, shelf: Store, workshop: "Workshop", name: str, report: Report) -> Artifact:
     start = time.monotonic()
     broken: set[str] = set()
     while True:
@@ -117,7 +122,9 @@ def _one(bom: Bom, shelf: Store, workshop: Workshop, name: str, report: Report) 
     return artifact
 
 
-def _make(bom: Bom, shelf: Store, workshop: Workshop, name: str) -> Artifact:
+def _make(bom: Bom, shelf: Store, workshop: "Workshop", name: str) -> Artifact:
+    from .pack import write_tar
+
     component = bom.component(name)
     id = bom.id(name)
     with shelf.scratch() as tmp:

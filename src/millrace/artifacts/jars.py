@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 from .client import Clients
 from .errors import WrongChecksum
@@ -28,12 +27,10 @@ def pom(jars: Sequence[Jar]) -> str:
 
 
 def _dependency(jar: Jar) -> str:
-    classifier = f"<classifier>{escape(jar.classifier)}</classifier>" if jar.classifier else ""
+    # No escaping: locks allow no character that needs it.
+    classifier = f"<classifier>{jar.classifier}</classifier>" if jar.classifier else ""
     return DEPENDENCY.format(
-        group=escape(jar.group),
-        artifact=escape(jar.artifact),
-        version=escape(jar.version),
-        classifier=classifier,
+        group=jar.group, artifact=jar.artifact, version=jar.version, classifier=classifier
     )
 
 
@@ -49,22 +46,24 @@ def download(clients: Clients, store: Store, jars: Sequence[Jar], tmp: Path) -> 
 def _attempt(clients: Clients, store: Store, jars: Sequence[Jar], tmp: Path) -> list[Jar]:
     tmp.mkdir()
     (tmp / "pom.xml").write_text(pom(jars))
-    into = tmp / "jars"
-    # A repository of our own: a wrong file can be taken out of it, and the user's stays as it is.
-    repository = store.root / "maven"
-    command: list[str | Path] = ["mvn", "--batch-mode", "--quiet", "--file", tmp / "pom.xml", COPY]
-    command += [
-        "-Dmdep.useRepositoryLayout=true",
-        f"-DoutputDirectory={into}",
-        f"-Dmaven.repo.local={repository}",
-    ]
-    clients.run("mvn", command, tmp)
+    into = copy(clients, store, tmp / "pom.xml", tmp)
     wrong = []
     for jar in jars:
         file = into / jar.path
         if file.is_file() and digest(file) == jar.sha256:
             store.keep(file, jar.sha256)
-            (repository / jar.path).unlink(missing_ok=True)
+            # Once is enough: Maven's own copy goes.
+            (store.root / "maven" / jar.path).unlink(missing_ok=True)
         else:
             wrong.append(jar)
     return wrong
+
+
+def copy(clients: Clients, store: Store, project: Path, tmp: Path, *options: str) -> Path:
+    """Copies what a project depends on to a directory, laid out like a repository, and returns it."""
+    into = tmp / "jars"
+    # A repository of our own: a wrong file can be taken out of it, and the user's stays as it is.
+    options += ("-Dmdep.useRepositoryLayout=true", f"-DoutputDirectory={into}")
+    options += (f"-Dmaven.repo.local={store.root / 'maven'}",)
+    clients.run("mvn", ["mvn", "--batch-mode", "--quiet", "--file", project, COPY, *options], tmp)
+    return into

@@ -8,7 +8,7 @@ from .errors import BomError
 
 PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(\[[^]]*\])?==(?P<version>[^\s;\\]+)\s*$")
 HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
-JAR = re.compile(r"^([0-9a-f]{64})  (\S+)$")
+JAR = re.compile(r"^([0-9a-f]{64})  ([A-Za-z0-9._+/-]+\.jar)$")
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import jars, wheels
-from .assemble import Workshop
 from .bom import Bom, load_bom
 from .store import Store
 
@@ -18,6 +16,9 @@ def reach(
 
     Raises RegistryUnreachable or ClientMissing.
     """
+    from . import jars, wheels
+    from .assemble import Workshop
+
     bom = bom or load_bom()
     shelf = Store(store)
     workshop = Workshop(bom, shelf)

@@ -14,7 +14,7 @@ from pathlib import Path
 from .bom import Bom, load_bom
 from .errors import MissingArtifact
 
-CHUNK = 1 << 20
+KEPT_IDS = 3
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,16 @@ class Store:
             (scratch / "about").write_text(json.dumps(about, indent=1) + "\n")
             # Last: an interrupted write leaves a tar that nobody looks at.
             (scratch / "about").replace(path.with_suffix(".json"))
+        self._forget_old(component)
         return Artifact(component, version, id, path, sha256, size)
 
-    def remove(self, artifact: Artifact) -> None:
-        """Takes an artifact out."""
-        artifact.path.with_suffix(".json").unlink(missing_ok=True)
-        artifact.path.unlink(missing_ok=True)
+    def _forget_old(self, component: str) -> None:
+        # Other clones may still want the last ones; more would fill the disk of whoever edits this one.
+        notes = [note for note in self.artifacts.glob(f"{component}-*.json") if _component(note) == component]
+        notes.sort(key=lambda note: note.stat().st_mtime, reverse=True)
+        for note in notes[KEPT_IDS:]:
+            note.unlink(missing_ok=True)
+            note.with_suffix(".tar").unlink(missing_ok=True)
 
     def kept(self, sha256: str) -> Path | None:
         """The download with that checksum, if any; its bytes are read when it is packed."""
@@ -120,6 +124,13 @@ class Store:
             # What an interrupted run left behind.
             shutil.rmtree(self.root / "tmp", ignore_errors=True)
             yield
+
+
+def _component(note: Path) -> str:
+    try:
+        return str(json.loads(note.read_text())["component"])
+    except (OSError, ValueError, KeyError):
+        return ""
 
 
 def digest(path: Path) -> str:

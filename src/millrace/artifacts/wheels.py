@@ -11,7 +11,7 @@ from .errors import ClientFailed, WrongChecksum
 from .locks import Requirement
 from .store import Store, digest
 
-# Of what is in the lock, pip and its processes know best; of what a build writes, only this matters.
+# Files in a built wheel get this time, so that two builds are equal.
 BUILD_ENV = {"SOURCE_DATE_EPOCH": "315532800"}
 
 
@@ -126,7 +126,7 @@ def build_wheel(clients: Clients, source: Path, tmp: Path, options: Sequence[str
     """Builds the wheel of a source tree or archive with the build tools of this environment's lock."""
     into = tmp / "built"
     command = [uv(), "build", "--wheel", "--offline", "--no-build-isolation", "--python", sys.executable]
-    clients.run("uv", [*command, *options, "--out-dir", into, source], tmp, BUILD_ENV)
+    clients.run("uv", [*command, *options, "--out-dir", into, source], tmp, env=BUILD_ENV)
     wheels = list(into.glob("*.whl"))
     if len(wheels) != 1:
         raise ClientFailed(f"uv built {len(wheels)} wheels of {source.name}, not one")
