@@ -40,7 +40,9 @@ def read_trees(stage: Stage) -> list[Tree]:
         by_tree.setdefault(row.get("treeID", 0), {})[node["id"]] = node
     weights: dict[int, float] = {}
     if (stage.path / "treesMetadata").is_dir():
-        weights = {row["treeID"]: row["weights"] for row in stage.rows("treesMetadata")}
+        # The columns are treeID, metadata, weights; Spark 4.2 calls them _1, _2, _3.
+        columns = [list(row.values()) for row in stage.rows("treesMetadata")]
+        weights = {number: weight for number, _, weight in columns}
     return [Tree(weights.get(number, 1.0), by_tree[number]) for number in sorted(by_tree)]
 
 

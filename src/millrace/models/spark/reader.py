@@ -14,7 +14,8 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from millrace.models.spark.errors import ConversionError, UnsupportedStage
 
-PIPELINE = "org.apache.spark.ml.PipelineModel"
+#: The second is what a client of Spark Connect writes.
+PIPELINES = {"org.apache.spark.ml.PipelineModel", "pyspark.ml.pipeline.PipelineModel"}
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Stage:
     def refuse(self, *params: str) -> None:
         """Raise UnsupportedStage if one of the parameters is set."""
         for param in params:
-            if self.params.get(param) is not None:
+            if self.params.get(param) not in (None, ""):
                 raise self.unsupported(f"its parameter {param} is set to {self.params[param]}")
 
 
@@ -89,7 +90,7 @@ def read_stages(path: str | os.PathLike[str]) -> list[Stage]:
         metadata = json.loads(files[0].read_text())
     except ValueError as error:
         raise ConversionError(f"{files[0]} is not JSON: {error}") from error
-    if metadata["class"] != PIPELINE:
+    if metadata["class"] not in PIPELINES:
         return [Stage(path, metadata)]
     uids = metadata["paramMap"]["stageUids"]
     width = len(str(len(uids)))

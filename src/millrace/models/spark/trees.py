@@ -20,14 +20,14 @@ Ensemble = Callable[[Leaf, int], str]
 def gbt_classifier(stage: Stage, flow: Flow) -> None:
     """GBTClassificationModel (binary)."""
     stage.refuse("thresholds")
-    trees = read_trees(stage)
+    trees = _trees(stage)
     margin = _ensemble(stage, flow, trees)(_weighted(trees), 1)
     binary_outputs(stage, flow, margin, scale=2.0)
 
 
 def gbt_regressor(stage: Stage, flow: Flow) -> None:
     """GBTRegressionModel."""
-    trees = read_trees(stage)
+    trees = _trees(stage)
     flow.predict(stage, "predictionCol", _ensemble(stage, flow, trees)(_weighted(trees), 1))
 
 
@@ -39,7 +39,7 @@ def tree_regressor(stage: Stage, flow: Flow) -> None:
 
 def forest_regressor(stage: Stage, flow: Flow) -> None:
     """RandomForestRegressionModel: the mean of the trees."""
-    trees = read_trees(stage)
+    trees = _trees(stage)
     total = _ensemble(stage, flow, trees)(lambda _, node: (0, node["prediction"]), 1)
     mean = flow.graph.op("Div", total, flow.graph.constant(float(len(trees))))
     flow.predict(stage, "predictionCol", mean)
@@ -48,14 +48,14 @@ def forest_regressor(stage: Stage, flow: Flow) -> None:
 def tree_classifier(stage: Stage, flow: Flow) -> None:
     """DecisionTreeClassificationModel: the class counts of the leaf reached."""
     stage.refuse("thresholds")
-    trees = read_trees(stage)
+    trees = _trees(stage)
     _vote(stage, flow, _leaf_rows(stage, flow, trees, _counts))
 
 
 def forest_classifier(stage: Stage, flow: Flow) -> None:
     """RandomForestClassificationModel: the sum of the class shares of the leaves reached."""
     stage.refuse("thresholds")
-    trees = read_trees(stage)
+    trees = _trees(stage)
     if int(stage.metadata["numClasses"]) != 2:
         _vote(stage, flow, _leaf_rows(stage, flow, trees, _shares))
         return
@@ -110,6 +110,11 @@ def _ensemble(stage: Stage, flow: Flow, trees: list[Tree]) -> Ensemble:
         return flow.graph.op("TreeEnsemble", value, domain=ML, n_targets=targets, **attributes)
 
     return add
+
+
+def _trees(stage: Stage) -> list[Tree]:
+    stage.refuse("leafCol")
+    return read_trees(stage)
 
 
 def _weighted(trees: list[Tree]) -> Leaf:

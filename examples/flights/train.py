@@ -1,0 +1,140 @@
+"""Will this flight arrive more than 15 minutes late? Gradient-boosted trees, trained over Spark Connect.
+
+    eval "$(millrace env)"
+    python examples/flights/train.py
+
+This machine needs no Spark and no JVM: the data goes up through Spark Connect, and the trained pipeline
+comes back the same way. It is converted to ONNX here, checked against Spark's own answers, and registered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pyspark
+from data import CATEGORIES, COLUMNS, NUMBERS, read_flights, verification_rows
+from pyspark.ml import Pipeline, PipelineModel
+from pyspark.ml.classification import GBTClassifier
+from pyspark.ml.feature import OneHotEncoder, StringIndexer, VectorAssembler
+from pyspark.ml.functions import vector_to_array
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from sklearn.metrics import accuracy_score, roc_auc_score
+from workspace import Workspace
+
+import millrace
+from millrace.models import Bundle, verify, write_bundle
+from millrace.models.spark import convert
+
+STARTED = time.monotonic()
+
+
+def say(text: str) -> None:
+    print(f"{time.monotonic() - STARTED:6.1f} s  {text}", flush=True)
+
+
+def pipeline() -> Pipeline:
+    """Carrier and destination as indexes, origin one-hot: unknown ones get a category of their own."""
+    indexes = [f"{column}_index" for column in CATEGORIES]
+    return Pipeline(
+        stages=[
+            StringIndexer(inputCols=CATEGORIES, outputCols=indexes, handleInvalid="keep"),
+            OneHotEncoder(inputCol="origin_index", outputCol="origin_vector", handleInvalid="keep"),
+            VectorAssembler(
+                inputCols=["carrier_index", "origin_vector", "dest_index", *NUMBERS],
+                outputCol="features",
+                handleInvalid="keep",
+            ),
+            # maxBins has to reach the number of destinations.
+            GBTClassifier(maxIter=20, maxDepth=5, maxBins=128, seed=1),
+        ]
+    )
+
+
+def predictions(model: PipelineModel, rows: DataFrame, *also: str) -> pd.DataFrame:
+    """Spark's own answers: the columns `also`, prediction, and probability as lists of two."""
+    answers = model.transform(rows)
+    probability = vector_to_array("probability").alias("probability")
+    return answers.select(*also, "prediction", probability).toArrow().to_pandas()
+
+
+def make_bundle(
+    model: PipelineModel, folder: Path, rows: pd.DataFrame, site: Workspace, path: Path
+) -> Bundle:
+    """The saved pipeline as ONNX with rows answered by Spark."""
+    sent = site.upload(rows.assign(row=np.arange(len(rows))), "verification.parquet")
+    answers = predictions(model, sent, "row").sort_values("row")
+    inputs = {c: rows[c].to_numpy(object if c in CATEGORIES else np.float64)[:, None] for c in COLUMNS}
+    outputs = {
+        "prediction": answers["prediction"].to_numpy(),
+        "probability": np.stack(answers["probability"].to_list()),
+    }
+    onnx_model = convert(folder, outputs=list(outputs))
+    return write_bundle(path, onnx_model, inputs, outputs, framework=f"Spark {pyspark.__version__}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--name", default="flights", help="name in the registry")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep DIR/pipeline and DIR/bundle")
+    parser.add_argument(
+        "--all-rows", type=Path, metavar="FILE", help="write Spark's answers for all rows as parquet"
+    )
+    parser.add_argument("--no-register", action="store_true", help="stop before the registry")
+    options = parser.parse_args()
+    if not os.environ.get("SPARK_REMOTE"):
+        raise SystemExit('SPARK_REMOTE is not set: run `eval "$(millrace env)"` first')
+
+    flights = read_flights()
+    rows = verification_rows(flights)
+    say(f"{len(flights):,} of them arrived, {flights['label'].mean():.1%} more than 15 minutes late")
+    with ExitStack() as stack:
+        keep = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        spark = SparkSession.builder.getOrCreate()
+        stack.callback(spark.stop)
+        say(f"connected to Spark {spark.version}")
+        site = stack.enter_context(Workspace(spark, "flights"))
+        everything = site.upload(flights.assign(row=np.arange(len(flights))), "flights.parquet")
+        say("data is on the site")
+
+        training, test = (F.col("row") % 5 != 0), (F.col("row") % 5 == 0)
+        # One small file is one partition, which would keep one core busy.
+        model = pipeline().fit(everything.where(training).repartition(4))
+        say("trained on four of five flights")
+        answers = predictions(model, everything.where(test), "label")
+        metrics = {
+            "accuracy": accuracy_score(answers["label"], answers["prediction"]),
+            "auc": roc_auc_score(answers["label"], answers["probability"].str[1]),
+        }
+        say("on the fifth: " + ", ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
+
+        model.write().save(site.path("pipeline"))
+        folder = site.download("pipeline", keep / "pipeline")
+        bundle = make_bundle(model, folder, rows, site, keep / "bundle")
+        verify(bundle)
+        say(f"as ONNX it reproduces Spark's answers for {len(rows)} rows: {bundle.digest}")
+        if options.all_rows:
+            predictions(model, everything, "row", *COLUMNS).sort_values("row").to_parquet(options.all_rows)
+            say(f"Spark's answers for all rows are in {options.all_rows}")
+        if options.no_register:
+            return
+
+        mlflow.set_experiment(options.name)
+        with mlflow.start_run(run_name=options.name) as run:
+            mlflow.log_metrics(metrics)
+            version = millrace.log_model(bundle.path, options.name, run_id=run.info.run_id)
+        say(f"registered as {options.name}:{version}; next: millrace deploy {options.name}:{version}")
+
+
+if __name__ == "__main__":
+    main()
