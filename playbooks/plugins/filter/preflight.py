@@ -1,0 +1,55 @@
+"""Filters that turn what Ansible knows into findings of `millrace.preflight`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+try:
+    from millrace.preflight import checks
+except ImportError as error:
+    raise AnsibleFilterError(
+        f"These playbooks need Millrace's own Python package ({error}): run them in the environment that "
+        "./millrace makes, or install it with `pip install .`."
+    ) from error
+
+
+def inventory_problems(
+    hostvars: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequence[str]], playbooks: str
+) -> list[str]:
+    """Sentences on what is wrong with the inventory."""
+    hosts = groups["all"]
+    domains = [str(hostvars[host]["site_domain"]) for host in hosts]
+    return checks.inventory_problems(
+        checks.Inventory(
+            groups=groups,
+            addresses={host: str(hostvars[host]["site_address"]) for host in hosts},
+            names={host: list(hostvars[host].keys()) for host in hosts},
+            domain=domains[0] if domains else "",
+        ),
+        Path(playbooks),
+    )
+
+
+def host_problems(
+    state: Mapping[str, Any], name: str, facts: Mapping[str, Any], demands: Mapping[str, Any]
+) -> list[str]:
+    """Sentences on why a host cannot become part of the site; `state` is what module preflight_host returned."""
+    host = checks.Host(
+        name=name,
+        distribution=facts["distribution"],
+        release=facts["distribution_major_version"],
+        memory_mb=facts["memtotal_mb"],
+        disk_mb=state["disk_mb"],
+        clock_s=state["clock_s"],
+        site=state["site"],
+    )
+    return checks.host_problems(host, checks.Demands(**demands))
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"inventory_problems": inventory_problems, "host_problems": host_problems}

@@ -1,0 +1,91 @@
+"""What preflight must know of a host beside its facts, asked in one go."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = r"""
+module: preflight_host
+short_description: Free disk, clock, site marker, missing packages and nameservers of a host
+description: Changes nothing.
+options:
+  packages:
+    description: Debian packages to look for.
+    type: list
+    elements: str
+    default: []
+  now:
+    description: The control machine's time in seconds since the epoch.
+    type: float
+    required: true
+author: [Millrace]
+"""
+
+MARKER = Path("/etc/millrace/site")
+RESOLV_CONF = Path("/etc/resolv.conf")
+# systemd-resolved lists its own upstreams here when resolv.conf leads to its stub.
+RESOLVED = Path("/run/systemd/resolve/resolv.conf")
+# Role resolver keeps in its resolv.conf what it found there before.
+UPSTREAM = "# upstream:"
+
+
+def missing(packages: list[str]) -> list[str]:
+    """Packages that are not installed."""
+    if not packages:
+        return []
+    asked = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\\n", *packages],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    installed = {line.split()[0] for line in asked.stdout.splitlines() if line.endswith(" installed")}
+    return sorted(set(packages) - installed)
+
+
+def nameservers(text: str, resolved: str = "") -> list[str]:
+    """Resolvers the host used before it became part of a site."""
+    for line in text.splitlines():
+        if line.startswith(UPSTREAM):
+            return line.removeprefix(UPSTREAM).split()
+    found = [words[1] for line in text.splitlines() if len(words := line.split()) > 1 and words[0] == "nameserver"]
+    return nameservers(resolved) if found == ["127.0.0.53"] and resolved else found
+
+
+def free_mb(directories: tuple[str, ...] = ("/opt", "/var/lib")) -> int:
+    """Least free disk among the places that a site fills, in MB."""
+    return min(shutil.disk_usage(d if os.path.isdir(d) else "/").free for d in directories) // 1_000_000
+
+
+def read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "packages": {"type": "list", "elements": "str", "default": []},
+            "now": {"type": "float", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    answer: dict[str, Any] = {
+        "clock_s": round(time.time() - module.params["now"], 1),
+        "disk_mb": free_mb(),
+        "site": read(MARKER).strip(),
+        "missing_packages": missing(module.params["packages"]),
+        "nameservers": nameservers(read(RESOLV_CONF), read(RESOLVED)),
+    }
+    module.exit_json(changed=False, **answer)
+
+
+if __name__ == "__main__":
+    main()
