@@ -1,0 +1,3 @@
+"""Hosts of a site as systemd containers of a Docker engine on this machine."""
+
+LABEL = "org.millrace.site"

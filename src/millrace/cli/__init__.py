@@ -1,0 +1,17 @@
+"""The command `millrace`: every verb is a thin layer over a playbook or a Python function."""
+
+from importlib import import_module
+from importlib.util import find_spec
+
+from millrace.cli.app import app
+
+# In the order of the help; each module registers its verb.
+VERBS = (
+    "demo", "status", "down", "env", "ssh", "logs", "train", "deploy", "predict", "fetch", "image", "test", "completion",
+)  # fmt: skip
+
+for verb in VERBS:
+    if find_spec(f"millrace.cli.{verb}"):
+        import_module(f"millrace.cli.{verb}")
+
+__all__ = ["app"]

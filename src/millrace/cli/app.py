@@ -1,0 +1,82 @@
+"""The command itself: what all verbs share."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from millrace.problem import Problem
+
+DEMO = "demo"
+
+
+class Verbs(TyperGroup):
+    """Verbs in the order of their registration; a Problem ends with its sentence and exit code 1."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
+        except Problem as problem:
+            fail(str(problem))
+        except BrokenPipeError:
+            sys.exit(141)
+
+
+def fail(sentence: str) -> None:
+    """Say what is wrong, as every verb does, and end."""
+    print(f"millrace: {sentence}", file=sys.stderr)
+    sys.exit(1)
+
+
+app = typer.Typer(
+    name="millrace",
+    cls=Verbs,
+    help="A place on your own machines where a model becomes a real-time service.\n\n"
+    "Begin with [bold]millrace demo[/bold]: a whole site on this machine, two models trained and asked.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"millrace {installed_version('millrace')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    pass
+
+
+def examples(*lines: str) -> str:
+    """The end of a verb's help: command lines that work as they stand."""
+    return "[bold]Examples[/bold]\n\n" + "\n\n".join(f"  {line}" for line in lines)
+
+
+def complete_site(incomplete: str) -> list[str]:
+    from millrace.site import state_root
+
+    names = sorted(p.parent.name for p in state_root().glob("*/site.json"))
+    return [name for name in names if name.startswith(incomplete)]
+
+
+SiteName = Annotated[
+    str, typer.Option("--site", metavar="NAME", help="A site made by demo.", autocompletion=complete_site)
+]
+Inventory = Annotated[
+    Path | None,
+    typer.Option("--inventory", metavar="PATH", help="The inventory of a site of your own, instead."),
+]

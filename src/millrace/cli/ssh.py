@@ -1,0 +1,35 @@
+"""`millrace ssh`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import Annotated
+
+import typer
+
+from millrace.cli.app import DEMO, Inventory, SiteName, app, examples
+
+
+def complete_host(incomplete: str) -> list[str]:
+    from millrace.site import find
+
+    return [h.name for h in find(DEMO).hosts if h.name.startswith(incomplete)]
+
+
+@app.command(
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    epilog=examples("millrace ssh node1", "millrace ssh node1 -- systemctl status haproxy"),
+)
+def ssh(
+    host: Annotated[str, typer.Argument(help="A host of the site.", autocompletion=complete_host)],
+    command: Annotated[list[str] | None, typer.Argument(help="Run this there instead of a shell.")] = None,
+    site: SiteName = DEMO,
+    inventory: Inventory = None,
+) -> None:
+    """Log in at a host of the site, or run a command there."""
+    from millrace.site import find
+
+    there = find(site, inventory)
+    words = there.ssh(there.host(host), *([shlex.join(command)] if command else []))
+    os.execvp(words[0], words)
