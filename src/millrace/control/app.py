@@ -101,7 +101,7 @@ class App:
         """Who asks, as the gateway says; anyone else with a certificate of the site may not say so."""
         if self._config.tls and scope["state"]["peer"] not in self._config.gateway_hosts:
             raise Refused(403, "only the gateway may ask this")
-        given = header(scope, b"x-millrace-secret")
+        given = header(scope, b"x-millrace-gateway")
         if self._secret and not hmac.compare_digest(given.encode(), self._secret.encode()):
             raise Refused(403, "only the gateway may ask this")
         user = header(scope, b"x-millrace-user")

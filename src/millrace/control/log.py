@@ -55,8 +55,6 @@ class DeploymentLog:
             "message.timeout.ms": _WRITE_S * 1000,
             "error_cb": lambda error: log.warning("Kafka: %s", error.str()),
         }
-        self._producer: Producer | None = None
-        self._writing = threading.Lock()
 
     def start(self) -> None:
         self._follower.start()
@@ -79,20 +77,17 @@ class DeploymentLog:
                 failure.append(error)
             delivered.set()
 
-        with self._writing:
-            if self._producer is None:
-                self._producer = Producer(self._settings)
-            try:
-                self._producer.produce(
-                    self._kafka.topic,
-                    key=model.encode(),
-                    value=record.encode() if record else None,
-                    on_delivery=report,
-                )
-                self._producer.flush(_WRITE_S + 5)
-            except (KafkaException, BufferError) as error:
-                raise Away(str(error)) from error
-            if not delivered.is_set() or failure:
-                # A failed idempotent producer may not go on.
-                self._producer = None
-                raise Away(failure[0].str() if failure else "the record was not confirmed")
+        try:
+            # Records are few: a connection for each uses a renewed certificate and inherits no failure.
+            producer = Producer(self._settings)
+            producer.produce(
+                self._kafka.topic,
+                key=model.encode(),
+                value=record.encode() if record else None,
+                on_delivery=report,
+            )
+            producer.flush(_WRITE_S + 5)
+        except (KafkaException, BufferError) as error:
+            raise Away(str(error)) from error
+        if not delivered.is_set() or failure:
+            raise Away(failure[0].str() if failure else "the record was not confirmed")

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from millrace.serving.asgi import Receive, Scope, Send, TooLarge, answer, header, read_body
+from millrace.serving.asgi import JSON, Receive, Scope, Send, TooLarge, answer, header, read_body
 from millrace.serving.config import ServingConfig
 from millrace.serving.follower import Away
 from millrace.serving.inference import ModelVersion
@@ -23,7 +23,7 @@ from millrace.serving.replica import Refused, Replica
 log = logging.getLogger("millrace.serving")
 # A larger body is answered beside the event loop: it takes long enough for others to notice.
 INLINE_BYTES = 16 * 1024
-_JSON_HEADER = (b"content-type", b"application/json")
+_JSON_HEADER = (b"content-type", JSON)
 
 
 class _Abandon(msgspec.Struct):
@@ -131,10 +131,10 @@ class App:
             self._pending_bytes -= reserved
 
     def _reserve(self, scope: Scope) -> int:
-        """Bytes set aside for a large body, many would end the process; 0: none are left."""
+        """Bytes set aside for a large body, for many would end the process; 0: none are left."""
         declared = header(scope, b"content-length")
         limit = self._config.max_body_bytes
-        size = min(int(declared) if declared.isdigit() else limit, limit)
+        size = max(1, min(int(declared) if declared.isdigit() else limit, limit))
         if self._pending_bytes + size > self._config.max_pending_bytes:
             return 0
         self._pending_bytes += size
@@ -180,10 +180,10 @@ class App:
 
     def _about(self, path: str) -> Any:
         """A model's metadata or readiness: /v2/models/{m}[/versions/{v}][/ready]."""
-        parts = path.split("/")[1:]
-        if parts[-1] == "infer":
+        if path.endswith("/infer"):
             return None
-        ready = parts[-1] == "ready"
+        parts = path.split("/")[1:]
+        ready = parts[-1:] == ["ready"]
         parts = parts[:-1] if ready else parts
         model = self._models.get(parts[2]) if len(parts) in (3, 5) and parts[:2] == ["v2", "models"] else None
         if model is None or (len(parts) == 5 and parts[3:] != ["versions", model.version]):
@@ -238,6 +238,4 @@ def _refuse_encodings(scope: Scope) -> None:
 
 
 async def _error(send: Send, status: int, text: str, *headers: tuple[bytes, bytes]) -> None:
-    # Names come from the request; what is no character (a lone surrogate) must not make an answer impossible.
-    text = text.encode(errors="replace").decode()
-    await answer(send, status, encode({"error": text}), b"application/json", *headers)
+    await answer(send, status, encode({"error": text}), JSON, *headers)

@@ -94,11 +94,12 @@ class Follower(threading.Thread):
 
     def _follow(self) -> None:
         self._error = ""
+        certificate = self._certificate()
         consumer = Consumer(
             connection(self._kafka, self._tls)
             | {
                 # Asked for by the client library; offsets are never committed and no group is joined.
-                "group.id": f"millrace.{self._name}",
+                "group.id": self._name,
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 # A gap in the log means reading anew: old records must not be applied over newer ones.
@@ -115,7 +116,8 @@ class Follower(threading.Thread):
             self._listener.reset({model: record for model, record in found.items() if record})
             self._problem = ""
             log.info("deployment records are read: %d models", sum(1 for record in found.values() if record))
-            self._go_on(consumer, positions)
+            while not self._stopped.is_set() and certificate == self._certificate():
+                self._go_on(consumer, positions)
         except KafkaException:
             # Lets the library say why, by its callback.
             consumer.poll(0)
@@ -160,28 +162,31 @@ class Follower(threading.Thread):
                 raise Away("it stopped answering")
 
     def _go_on(self, consumer: Consumer, positions: dict[int, int]) -> None:
-        while not self._stopped.is_set():
-            with self._changed:
-                asked = self._asked
-            if asked > self._answered:
-                try:
-                    targets = self._ends(consumer, positions)
-                except KafkaException as error:
-                    # The consumer reconnects by itself; who asked waits until it did, or gives up.
-                    self._problem = self._error or _words(error)
-                    continue
-                changes: dict[str, Record | None] = {}
-                self._read(consumer, positions, targets, changes)
-                for model, record in changes.items():
-                    self._listener.apply(model, record)
-                with self._changed:
-                    self._problem = ""
-                    self._answered = asked
-                    self._changed.notify_all()
-                continue
+        with self._changed:
+            asked = self._asked
+        if asked == self._answered:
             change = self._next(consumer, positions)
             if change is not _NOTHING:
                 self._listener.apply(*change)
+            return
+        try:
+            targets = self._ends(consumer, positions)
+        except KafkaException as error:
+            # The consumer reconnects by itself; who asked waits until it did, or gives up.
+            self._problem = self._error or _words(error)
+            return
+        changes: dict[str, Record | None] = {}
+        self._read(consumer, positions, targets, changes)
+        for model, record in changes.items():
+            self._listener.apply(model, record)
+        with self._changed:
+            self._problem = ""
+            self._answered = asked
+            self._changed.notify_all()
+
+    def _certificate(self) -> int:
+        """Changes when the certificate is renewed: the library reads it only once."""
+        return Path(self._tls.certificate).stat().st_mtime_ns if self._tls else 0
 
     def _next(self, consumer: Consumer, positions: dict[int, int]) -> tuple[str, Record | None]:
         message = consumer.poll(_POLL_S)

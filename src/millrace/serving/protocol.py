@@ -119,12 +119,12 @@ class InputReader:
 
     def _array(self, values: list[Any]) -> NDArray[Any]:
         try:
-            array = np.array(values, dtype=self._dtype)
-        except OverflowError:
+            if self._dtype is not np.float32:
+                return np.array(values, dtype=self._dtype)
+            with np.errstate(over="raise"):
+                return np.array(values, dtype=self._dtype)
+        except (OverflowError, FloatingPointError):
             raise self._bad(f"holds a number out of the range of {self.datatype}") from None
-        if self._kind is float and self._dtype is not np.float64 and np.isinf(array).any():
-            raise self._bad(f"holds a number out of the range of {self.datatype}")
-        return array
 
     def _shape_of(self, shape: list[int]) -> list[int]:
         """`shape` as the signature has it; a column may come as [N] or [N,1]."""
