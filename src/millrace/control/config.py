@@ -23,6 +23,6 @@ class ControlConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     gateway_hosts: list[str] = []
     gateway_secret_file: str = ""
     # Groups of users that may change what is deployed.
-    deploy_groups: list[str] = ["operators", "scientists"]
+    deploy_groups: tuple[str, ...] = ("operators", "scientists")
     prepare_seconds: float = 120.0
     switch_seconds: float = 30.0

@@ -41,8 +41,8 @@ class Running:
             self.store, loader(metrics, 5000), lambda models: self.app.switch(models), 60, 60
         )
         config = ServingConfig(
-            name="node1", address="127.0.0.1", port=8501, state_dir=str(folder), kafka=Kafka([]), registry=Registry(""),
-            control_hosts=["edge1"], **changes,
+            name="node1", address="127.0.0.1", port=8501, state_dir=str(folder), kafka=Kafka([]),
+            registry=Registry(""), control_hosts=["edge1"], **changes,
         )  # fmt: skip
         registry = CollectorRegistry()
         metrics.generations = self.replica.generations

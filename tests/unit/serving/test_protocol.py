@@ -45,7 +45,8 @@ def read(content: dict[str, Any]) -> dict[str, Any]:
 def test_every_datatype_arrives_as_its_own() -> None:
     arrays = read(request())
     assert {name: (a.dtype.kind, a.shape) for name, a in arrays.items()} == {
-        "x": ("f", (2, 1)), "wide": ("f", (2, 3)), "kind": ("O", (2, 1)), "count": ("i", (2, 1)), "flag": ("b", (2, 1)),
+        "x": ("f", (2, 1)), "wide": ("f", (2, 3)), "kind": ("O", (2, 1)), "count": ("i", (2, 1)),
+        "flag": ("b", (2, 1)),
     }  # fmt: skip
     assert arrays["x"].tolist() == [[1.0], [2.5]]
     assert arrays["kind"].tolist() == [["a"], ["ü"]]
