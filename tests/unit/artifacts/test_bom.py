@@ -57,15 +57,17 @@ def test_unknown_component(clone: Clone) -> None:
 def test_id_follows_the_lock_and_the_hosts_python(clone: Clone) -> None:
     clone.add("thing", "kind: python", PIN)
     clone.add("other", "kind: jars", f"{HASH}  g/a/1/a-1.jar\n")
-    before = load_bom(clone.bom)
+    names = ("thing", "other")
+    thing, other = (load_bom(clone.bom).id(name) for name in names)
+    assert thing.startswith("1-")
     (clone.locks / "thing.lock").write_text(PIN.replace("a==1", "a==2"))
-    locked = load_bom(clone.bom)
-    assert before.id("thing").startswith("1-")
-    assert locked.id("thing") != before.id("thing")
-    assert locked.id("other") == before.id("other")
+    locked, unchanged = (load_bom(clone.bom).id(name) for name in names)
+    assert locked != thing
+    assert unchanged == other
     clone.bom.write_text(clone.bom.read_text().replace("3.13", "3.14"))
-    assert load_bom(clone.bom).id("thing") != locked.id("thing")
-    assert load_bom(clone.bom).id("other") == locked.id("other")
+    newer, unchanged = (load_bom(clone.bom).id(name) for name in names)
+    assert newer != locked
+    assert unchanged == other
 
 
 @pytest.mark.parametrize(

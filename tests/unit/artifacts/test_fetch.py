@@ -143,7 +143,9 @@ def test_own_wheel_follows_what_hosts_run(clone: Clone, store: Path) -> None:
     (package / "__init__.py").write_text("")
     (package / "cli" / "__init__.py").write_text("")
     build = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
-    project = '[project]\nname = "millrace"\nversion = "1"\nreadme = "README.md"\n'
+    project = (
+        '[project]\nname = "millrace"\nversion = "1"\nrequires-python = ">=3.11"\nreadme = "README.md"\n'
+    )
     (clone.root / "pyproject.toml").write_text(build + project)
     clone.add_python("own", make_wheel(clone.wheels, "first"), entry="kind: project, omit: [cli]")
     (artifact,), _ = run(clone, store)

@@ -35,9 +35,8 @@ def test_wrong_jar_is_fetched_again(
     clone: Clone, store: Path, registries: Calls, plan: Callable[[str], object]
 ) -> None:
     clone.add_jars("thing", a=b"right", b=b"b")
-    plan(
-        'if [ "$(wc -l < "$MVN_LOG")" = 1 ]; then mkdir -p "$into/org/test/a/1"; echo half > "$into/org/test/a/1/a-1.jar"; exit 0; fi'
-    )
+    half = 'mkdir -p "$into/org/test/a/1"; echo half > "$into/org/test/a/1/a-1.jar"; exit 0'
+    plan(f'if [ "$(wc -l < "$MVN_LOG")" = 1 ]; then {half}; fi')
     run(clone, store)
     assert len(registries()) == 2
     assert Store(store).kept(sha256(b"right"))
@@ -103,7 +102,11 @@ def test_two_at_once(
 ) -> None:
     clone.add_jars("thing", a=b"a")
     plan('until [ -e "$MVN_LOG.go" ]; do sleep 0.05; done')
-    code = f"from pathlib import Path; from millrace.artifacts import *; fetch(store=Path({str(store)!r}), bom=load_bom(Path({str(clone.bom)!r})))"
+    code = f"""
+from pathlib import Path
+from millrace.artifacts import fetch, load_bom
+fetch(store=Path({str(store)!r}), bom=load_bom(Path({str(clone.bom)!r})))
+"""
     first = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     while not registries():
         assert first.poll() is None
