@@ -27,7 +27,10 @@ def _section(command: Any, parent: str, level: int) -> str:
         + (["[OPTIONS]"] if _options(command) else [])
     )
     parts = [f"{'#' * level} {name}", f"```text\n{signature}\n```", _help(command.help or "")]
-    rows = [f"| {_usage(o)} | {_default(o)} | {(o.help or '').replace('|', chr(92) + '|')} |" for o in _options(command)]
+    rows = [
+        f"| {_usage(o)} | {_default(o)} | {(o.help or '').replace('|', chr(92) + '|')} |"
+        for o in _options(command)
+    ]
     if rows:
         parts.append("\n".join(["| option | default | meaning |", "|---|---|---|", *rows]))
     arguments = [p for p in command.params if p.param_type_name == "argument" and getattr(p, "help", None)]
@@ -55,7 +58,9 @@ def _usage(option: Any) -> str:
 def _default(option: Any) -> str:
     if option.required:
         return "required"
-    return "" if option.default in (None, False, (), []) or callable(option.default) else f"`{option.default}`"
+    return (
+        "" if option.default in (None, False, (), []) or callable(option.default) else f"`{option.default}`"
+    )
 
 
 def _examples(epilog: str) -> str:

@@ -12,11 +12,11 @@ from typing import Any
 
 import sources
 
-WIDTH, GAP, LINE, HEAD, PAD = 200, 30, 17, 26, 8
+WIDTH, GAP, LINE, HEAD, PAD = 168, 16, 17, 26, 8
 LANES = 4
 ROWS: list[list[str]] = [["outside"], ["edge"], ["observe", "train", "serve", "stream"], ["store"]]
 CAPTIONS = {"outside": "browsers, clients, notebooks anywhere"}
-ROOM = 46  # between two rows, for the arrows
+ROOM = 40  # between two rows, for the arrows
 
 
 @dataclass
@@ -116,6 +116,6 @@ def paint(group: str, box: Box) -> list[str]:
             parts.append(f'<circle cx="{x + 4}" cy="{y - 4}" r="3"/>')
         parts.append(
             f'<text x="{x + 14}" y="{y}">{escape(name)} {service["port"]}'
-            f'<title>{escape(service["about"])}; from {escape(", ".join(service["from"]))}</title></text>'
+            f"<title>{escape(service['about'])}; from {escape(', '.join(service['from']))}</title></text>"
         )
     return parts

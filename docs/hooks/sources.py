@@ -1,7 +1,8 @@
-"""What the pages are made from: playbooks, bill of materials, locks, the command line. Read, never repeated."""
+"""What the pages are made from: playbooks, bill of materials, locks. Read, never repeated."""
 
 from __future__ import annotations
 
+import ast
 import functools
 import re
 from pathlib import Path
@@ -23,7 +24,7 @@ _Loader.add_multi_constructor("!", lambda loader, suffix, node: loader.construct
 
 def load(path: Path) -> Any:
     """The YAML document in a file; an empty mapping when the file does not exist."""
-    return (yaml.load(path.read_text(), _Loader) or {}) if path.exists() else {}  # noqa: S506
+    return (yaml.load(path.read_text(), _Loader) or {}) if path.exists() else {}
 
 
 @functools.cache
@@ -68,7 +69,9 @@ def roles() -> list[str]:
 
 def role_spec(role: str) -> dict[str, Any]:
     """The `main` entry point of a role's argument specification."""
-    return load(PLAYBOOKS / "roles" / role / "meta/argument_specs.yml").get("argument_specs", {}).get("main", {})
+    return (
+        load(PLAYBOOKS / "roles" / role / "meta/argument_specs.yml").get("argument_specs", {}).get("main", {})
+    )
 
 
 def role_defaults(role: str) -> dict[str, Any]:
@@ -76,12 +79,18 @@ def role_defaults(role: str) -> dict[str, Any]:
     return load(PLAYBOOKS / "roles" / role / "defaults/main.yml")
 
 
+def alert_groups() -> list[dict[str, Any]]:
+    """Groups of alert rules that role prometheus installs."""
+    return load(PLAYBOOKS / "roles/prometheus/files/millrace.rules.yml")["groups"]
+
+
 def site_variables() -> list[tuple[str, Any, str]]:
     """Variables of the whole site: name, default, and the comment above it."""
     path = GROUP_VARS / "site.yml"
     values = load(path)
     found, comment = [], []
-    for line in path.read_text().splitlines():
+    # The first line speaks of the file.
+    for line in path.read_text().splitlines()[1:]:
         if line.startswith("#"):
             comment.append(line.lstrip("# "))
             continue
@@ -100,8 +109,12 @@ def lock(component: str) -> list[tuple[str, str]]:
     return [(f"{'.'.join(path[:-3])}:{path[-3]}", path[-2]) for path in paths]
 
 
-def modules() -> list[str]:
-    """The public Python API: the package and its first level, without the command line."""
-    package = ROOT / "src/millrace"
-    inner = {path.parent.name for path in package.glob("*/__init__.py")} - {"cli"}
-    return ["millrace", *(f"millrace.{name}" for name in sorted(inner))]
+def api() -> dict[str, list[str]]:
+    """The public Python API: module -> names that it exports; none stands for all that it defines."""
+    modules = {"millrace": [], "millrace.artifacts": [], "millrace.models": [], "millrace.models.spark": []}
+    for module in modules:
+        tree = ast.parse((ROOT / "src" / module.replace(".", "/") / "__init__.py").read_text())
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                modules[module] = ast.literal_eval(node.value)
+    return modules | {"millrace.models.runtime": [], "millrace.models.registry": []}
