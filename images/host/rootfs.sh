@@ -6,7 +6,7 @@ out=$1 sources=${2:-}
 mode=unshare
 [ "$(id -u)" = 0 ] && mode=root
 packages=(
-    systemd systemd-sysv dbus libpam-systemd openssh-server sudo python3 python3-apt ca-certificates
+    systemd systemd-sysv dbus openssh-server sudo python3 python3-apt ca-certificates
     iproute2 iputils-ping procps curl gnupg less
 )
 # The empty man1 directory stays: openjdk's installation fails without it.

@@ -47,6 +47,16 @@ def published_port(container: Container) -> int | None:
     return int(published[0]["HostPort"]) if published else None
 
 
+def check_publisher(client: docker.DockerClient, port: int) -> None:
+    """Raises Problem when a running container has that port of this machine."""
+    for container in client.containers.list():
+        for bindings in (container.ports or {}).values():
+            if any(int(binding["HostPort"]) == port for binding in bindings or ()):
+                site = container.labels.get(LABEL)
+                whose = f"site {site}" if site else f"the container {container.name}"
+                raise Problem(f"Port {port} is taken by {whose}: end that, or choose another with --port.")
+
+
 def address_of(container: Container, net: Network) -> str:
     """The host's fixed address."""
     return str(container.attrs["NetworkSettings"]["Networks"][net.name]["IPAMConfig"]["IPv4Address"])

@@ -6,7 +6,6 @@ import json
 import re
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from millrace import ansible, project
 from millrace.cli import program
@@ -95,7 +94,7 @@ def fingerprint(site: Site) -> dict[str, object]:
 
     bom = load_bom()
     return {
-        "playbooks": project.digest([project.playbooks(), *(Path(p) for p in site.inventories)]),
+        "playbooks": project.digest([project.playbooks(), site.directory / "inventory"]),
         "artifacts": sorted(bom.id(name) for name in bom.components),
         "containers": dict(site.containers),
     }

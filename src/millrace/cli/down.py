@@ -32,8 +32,10 @@ def down(
         if directory.exists():
             shutil.rmtree(directory)
             gone.append(f"state {directory}")
-        for name in gone or [f"nothing: there is no site {site}"]:
+        for name in gone:
             typer.echo(f"removed {name}")
+        if not gone:
+            typer.echo(f"There is no site {site} here.")
         if client is not None:
             typer.echo(f"image {image.TAG} kept" if keep_images else image.remove(client))
             typer.echo(engine.end_own(client))

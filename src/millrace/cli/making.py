@@ -85,6 +85,8 @@ class Making:
         free = machine.check_disk(places, 1 << 30 if there else machine.DISK)
         port = self._port()
         if there is None or there.status != "running":
+            if client:
+                host.check_publisher(client, port)
             machine.check_port(port)
         if client and there is None and network.find(client, self.name) is None:
             network.plan(client, self._subnet)
@@ -159,30 +161,26 @@ class Making:
 
     def _write_inventory(self, address: str, key: Path) -> None:
         known = self.directory / "known_hosts"
-        overlay = {
-            "all": {
-                "hosts": {
-                    NODE: {
-                        "ansible_host": address,
-                        "ansible_user": "root",
-                        "ansible_ssh_private_key_file": str(key),
-                        "ansible_ssh_common_args": f"-o UserKnownHostsFile={known} -o IdentitiesOnly=yes",
-                    }
-                },
-                "vars": {
-                    "site_name": self.name,
-                    "site_state": str(self.directory),
-                    "site_gateway": f"localhost:{self._port()}",
-                    "dns_forwarders": list(self._forwarders),
-                    "site_extra_ca": [str(path) for path in machine.extra_ca()],
-                },
-            }
+        host_vars = {
+            "ansible_host": address,
+            "ansible_user": "root",
+            "ansible_ssh_private_key_file": str(key),
+            "ansible_ssh_common_args": f"-o UserKnownHostsFile={known} -o IdentitiesOnly=yes",
         }
-        path = self.directory / "inventory" / "hosts.yml"
-        path.parent.mkdir(exist_ok=True)
-        text = yaml.safe_dump(overlay, sort_keys=False)
-        if not path.exists() or path.read_text() != text:
-            path.write_text(text)
+        variables = {
+            "site_name": self.name,
+            "site_state": str(self.directory),
+            "site_gateway": f"localhost:{self._port()}",
+            "dns_forwarders": list(self._forwarders),
+            "site_extra_ca": [str(path) for path in machine.extra_ca()],
+        }
+        # A file of group variables: those of the inventory before it come after variables inside hosts.yml.
+        place = self.directory / "inventory"
+        (place / "group_vars").mkdir(parents=True, exist_ok=True)
+        (place / "hosts.yml").write_text(
+            yaml.safe_dump({"all": {"hosts": {NODE: host_vars}}}, sort_keys=False)
+        )
+        (place / "group_vars/all.yml").write_text(yaml.safe_dump(variables, sort_keys=False))
 
     def _describe(self, container: str) -> None:
         """Write site.json: what every other verb reads."""

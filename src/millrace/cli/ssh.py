@@ -18,8 +18,11 @@ def complete_host(incomplete: str) -> list[str]:
 
 
 @app.command(
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
-    epilog=examples("millrace ssh node1", "millrace ssh node1 -- systemctl status haproxy"),
+    epilog=examples(
+        "millrace ssh node1",
+        "millrace ssh node1 -- systemctl status haproxy",
+        "millrace ssh node1 'df -h | head'",
+    ),
 )
 def ssh(
     host: Annotated[str, typer.Argument(help="A host of the site.", autocompletion=complete_host)],
@@ -31,5 +34,6 @@ def ssh(
     from millrace.site import find
 
     there = find(site, inventory)
-    words = there.ssh(there.host(host), *([shlex.join(command)] if command else []))
+    line = [command[0] if len(command) == 1 else shlex.join(command)] if command else []
+    words = there.ssh(there.host(host), *line)
     os.execvp(words[0], words)

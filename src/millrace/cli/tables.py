@@ -50,7 +50,7 @@ def services_table(
     site: Site, states: Mapping[str, HostState | None], targets: Targets
 ) -> tuple[Table, bool]:
     """A line for each service of each host, and whether all are well."""
-    table, well = _table("SERVICE", "HOST", "UNIT", "STATE", "MEMORY", "SCRAPED"), True
+    table, well = _table("SERVICE", "HOST", "STATE", "MEMORY", "SCRAPED"), True
     for service in SERVICES:
         for host in site.members(service.group):
             state = states[host.name]
@@ -61,7 +61,6 @@ def services_table(
             table.add_row(
                 service.name,
                 host.name,
-                service.unit.removesuffix(".service"),
                 Text(state_of(units) if state else "out of reach", "green" if running else "red"),
                 f"{sum(unit.memory for unit in units) / 1e6:.0f} MB" if units else "",
                 Text(health, "" if fine else "red"),
@@ -80,7 +79,8 @@ def state_of(units: Sequence[Unit]) -> str:
         return "not there"
     bad = [unit for unit in units if unit.active != "active"]
     if bad:
-        return ", ".join(f"{unit.name.removesuffix('.service')} {unit.active} ({unit.sub})" for unit in bad)
+        names = [f"{unit.name.removesuffix('.service')} " if len(units) > 1 else "" for unit in bad]
+        return ", ".join(f"{name}{unit.active} ({unit.sub})" for name, unit in zip(names, bad, strict=True))
     restarts = sum(unit.restarts for unit in units)
     count = f"{len(units)} " if len(units) > 1 else ""
     return f"{count}running" + (f", {restarts} restarts" if restarts else "")

@@ -1,0 +1,133 @@
+"""A site: what is read from its state, and what is said when it cannot be."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from millrace import site as sites
+from millrace.problem import Problem
+from millrace.site import Host, Site
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MILLRACE_STATE", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def demo(root: Path) -> Site:
+    directory = root / "demo"
+    made = Site(
+        name="demo",
+        directory=directory,
+        gateway="localhost:8443",
+        ca=str(directory / "ca/ca.crt"),
+        domain="millrace.internal",
+        secrets=str(directory / "secrets.yml"),
+        hosts=(
+            Host("node1", "172.30.8.11", str(directory / "ssh/id"), ("edge", "store")),
+            Host("node2", "172.30.8.12", "", ("store",), user="admin", port=2222),
+        ),
+        inventories=("/clone/inventory",),
+        users=({"name": "ada", "group": "scientists"}, {"name": "op", "group": "operators"}),
+        containers={"node1": "abc"},
+    )
+    made.write()
+    (directory / "secrets.yml").write_text("user_op: s3cret'\nuser_ada: hers\nspark_connect_token: tok\n")
+    return made
+
+
+def test_what_is_written_is_read_again(demo: Site) -> None:
+    assert sites.find("demo") == demo
+
+
+def test_site_json_has_what_tests_and_scripts_read(demo: Site) -> None:
+    fields = json.loads((demo.directory / "site.json").read_text())
+    assert fields["gateway"] == "localhost:8443"
+    assert fields["hosts"][0] == {
+        "name": "node1", "address": "172.30.8.11", "ssh_key": str(demo.directory / "ssh/id"),
+        "groups": ["edge", "store"], "user": "root", "port": 22,
+    }  # fmt: skip
+
+
+def test_an_unknown_site_names_those_that_are_here(demo: Site) -> None:
+    with pytest.raises(Problem, match=r"no site trial \(sites here: demo\).*--site trial"):
+        sites.find("trial")
+
+
+def test_without_any_site_the_fix_is_demo(root: Path) -> None:
+    with pytest.raises(Problem, match=r"no site was made here yet.*millrace demo"):
+        sites.find("demo")
+
+
+@pytest.mark.parametrize("name", ["../etc", "", "A", "a" * 31, "a b", "-a"])
+def test_a_name_that_would_leave_the_state_directory_is_refused(root: Path, name: str) -> None:
+    with pytest.raises(Problem, match="no name for a site"):
+        sites.find(name)
+
+
+def test_a_broken_file_is_named(demo: Site) -> None:
+    (demo.directory / "site.json").write_text('{"name": "demo"')
+    with pytest.raises(Problem, match=r"site\.json is not readable"):
+        sites.find("demo")
+
+
+def test_the_first_operator_speaks_unless_another_is_named(demo: Site) -> None:
+    assert demo.user() == ("op", "s3cret'")
+    assert demo.user("ada") == ("ada", "hers")
+    with pytest.raises(Problem, match="no user bob; site_users: ada, op"):
+        demo.user("bob")
+
+
+def test_secrets_may_stand_below_the_name_of_their_variable(demo: Site) -> None:
+    Path(demo.secrets).write_text("site_secrets: {user_op: nested}\n")
+    assert demo.user() == ("op", "nested")
+
+
+def test_secrets_that_are_not_there_name_the_fix(demo: Site) -> None:
+    Path(demo.secrets).unlink()
+    with pytest.raises(Problem, match="converge the site first"):
+        demo.user()
+
+
+def test_an_encrypted_file_without_its_password_names_the_variable(
+    demo: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ANSIBLE_VAULT_PASSWORD_FILE", raising=False)
+    Path(demo.secrets).write_text("$ANSIBLE_VAULT;1.1;AES256\n6162\n")
+    with pytest.raises(Problem, match="ANSIBLE_VAULT_PASSWORD_FILE"):
+        demo.user()
+
+
+def test_clients_get_every_variable_they_need(demo: Site) -> None:
+    found = demo.environment()
+    assert found["MILLRACE_GATEWAY"] == found["MLFLOW_TRACKING_URI"] == "https://localhost:8443"
+    assert found["SPARK_REMOTE"] == "sc://localhost:8443/;use_ssl=true;token=tok"
+    assert {found[n] for n in found if n.endswith(("_CA", "CERT_PATH", "ROOTS_FILE_PATH"))} == {demo.ca}
+    assert (found["MLFLOW_TRACKING_USERNAME"], found["MLFLOW_TRACKING_PASSWORD"]) == ("op", "s3cret'")
+    assert demo.environment("ada")["MILLRACE_USER"] == "ada"
+
+
+def test_ssh_uses_the_sites_own_key_and_known_hosts(demo: Site) -> None:
+    (demo.directory / "known_hosts").write_text("172.30.8.11 ssh-ed25519 AAAA\n")
+    words = demo.ssh(demo.host("node1"), "uptime")
+    assert words[-2:] == ["root@172.30.8.11", "uptime"]
+    assert f"UserKnownHostsFile={demo.directory}/known_hosts" in words
+    assert demo.hosts[0].ssh_key in words
+
+
+def test_ssh_leaves_the_key_to_ssh_where_the_inventory_names_none(demo: Site) -> None:
+    words = demo.ssh(demo.host("node2"))
+    assert words[-1] == "admin@172.30.8.12"
+    assert "-i" not in words
+    assert "2222" in words
+
+
+def test_members_of_a_group_keep_the_inventorys_order(demo: Site) -> None:
+    assert [h.name for h in demo.members("store")] == ["node1", "node2"]
+    assert [h.name for h in demo.members("edge")] == ["node1"]
+    assert len(demo.members("all")) == 2
+    with pytest.raises(Problem, match="no host node9; its hosts: node1, node2"):
+        demo.host("node9")
