@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -52,11 +51,12 @@ def check_runs_as(host: Any, unit: str, user: str) -> None:
 
 def listening(host: Any, unit: str) -> set[tuple[str, int]]:
     """TCP sockets (address, port) that processes of the unit listen on."""
-    own, found = set(pids(host, unit)), set()
-    for line in host.check_output("ss -Hltnp").splitlines():
-        holders = {int(p) for p in re.findall(r"pid=(\d+)", line)}
-        if holders & own:
-            address, port = line.split()[3].rsplit(":", 1)
+    # By control group: in a container root may not look into the open files of another user's process.
+    found = set()
+    for line in host.check_output("ss -Hltn --cgroup").splitlines():
+        *_, address_port, _, group = line.split()
+        if group.endswith(f"/{unit.removesuffix('.service')}.service"):
+            address, port = address_port.rsplit(":", 1)
             found.add((address.strip("[]").removeprefix("::ffff:").split("%")[0], int(port)))
     return found
 
