@@ -111,7 +111,12 @@ def lock(component: str) -> list[tuple[str, str]]:
 
 def api() -> dict[str, list[str]]:
     """The public Python API: module -> names that it exports; none stands for all that it defines."""
-    modules = {"millrace": [], "millrace.artifacts": [], "millrace.models": [], "millrace.models.spark": []}
+    modules: dict[str, list[str]] = {
+        "millrace": [],
+        "millrace.artifacts": [],
+        "millrace.models": [],
+        "millrace.models.spark": [],
+    }
     for module in modules:
         tree = ast.parse((ROOT / "src" / module.replace(".", "/") / "__init__.py").read_text())
         for node in tree.body:

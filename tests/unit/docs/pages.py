@@ -8,10 +8,18 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import typer.main
 import yaml
+
+from millrace.cli import app
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
+
+
+def verbs() -> dict[str, Any]:
+    """The verbs of the command line by name."""
+    return vars(typer.main.get_command(app))["commands"]
 
 
 def front_matter(path: Path) -> dict[str, Any]:

@@ -4,11 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-import typer.main
 import yaml
 
-from millrace.cli import app
-from tests.unit.docs.pages import ROOT, article
+from tests.unit.docs.pages import ROOT, article, verbs
 
 PLAYBOOKS = ROOT / "playbooks"
 ALL = PLAYBOOKS / "group_vars/all"
@@ -62,10 +60,10 @@ def test_every_size_is_listed(built: Path) -> None:
             assert f"{service} {key} {row}" in text
 
 
-@pytest.mark.parametrize("verb", sorted(typer.main.get_command(app).commands))
+@pytest.mark.parametrize("verb", sorted(verbs()))
 def test_every_verb_is_listed_with_its_options(built: Path, verb: str) -> None:
     text = article(built, "reference/commands")
-    command = typer.main.get_command(app).commands[verb]
+    command = verbs()[verb]
     assert f"millrace {verb}" in text
     options = [
         name for p in command.params if p.param_type_name == "option" for name in p.opts if not p.hidden

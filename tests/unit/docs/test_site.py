@@ -3,11 +3,9 @@
 import re
 from pathlib import Path
 
-import typer.main
 import yaml
 
-from millrace.cli import app
-from tests.unit.docs.pages import DOCS, ROOT, Loads
+from tests.unit.docs.pages import DOCS, ROOT, Loads, verbs
 
 
 def test_no_page_loads_anything_from_another_host(built: Path) -> None:
@@ -57,10 +55,9 @@ def test_every_page_says_which_site_it_needs() -> None:
 
 
 def test_pages_and_readme_name_no_verb_that_does_not_exist() -> None:
-    verbs = typer.main.get_command(app).commands
     for page in [ROOT / "README.md", *DOCS.rglob("*.md")]:
         used = re.findall(r"(?:^\$ |`|\$\()(?:\./)?millrace ([a-z]\w*)", page.read_text(), re.M)
-        assert [verb for verb in used if verb not in verbs] == [], page
+        assert [verb for verb in used if verb not in verbs()] == [], page
 
 
 def test_the_readme_shows_the_two_commands_and_fits_on_a_screen() -> None:
@@ -79,3 +76,9 @@ def test_no_version_is_typed_by_hand() -> None:
         if re.search(rf"(?<![\d.]){re.escape(version)}(?![\d.])", page.read_text())
     }
     assert typed == set()
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text())
+    assert len(links) > 5
+    assert [link for link in links if not (ROOT / link).is_file()] == []
