@@ -39,7 +39,9 @@ class Target:
             return False
         if "abi3" in abis:
             return any(self._not_newer(python) for python in pythons if python.startswith("cp3"))
-        return bool(pythons & {"py3", "py2.py3", "py" + self.cpython[2:]} or self.cpython in pythons)
+        if abis & {"none", self.cpython}:
+            return bool(pythons & {"py3", "py" + self.cpython[2:], self.cpython})
+        return False
 
     def _not_newer(self, tag: str) -> bool:
         return int(tag[3:]) <= int(self.cpython[3:])
