@@ -26,8 +26,9 @@ OPTIONAL = {"build", "omit"}
 class Component:
     """One entry of the bill.
 
-    `lock` is an absolute path, `build` names the distributions that have no wheel, `omit` (of kind project)
-    the parts of src/millrace that hosts do not run, so that a change of them is no new artifact.
+    `lock` is an absolute path, `build` names the distributions that have no wheel, `omit` those that
+    the lock leaves out; of kind project the parts of src/millrace that hosts do not run, so that a change of
+    them is no new artifact.
     """
 
     name: str

@@ -38,6 +38,7 @@ def _lock(bom: Bom, name: str, upgrade: bool) -> Path:
             f"--python-platform=x86_64-{bom.platform.removesuffix('_x86_64')}",
         ]
         options += ["--only-binary=:all:", *(f"--no-binary={built}" for built in component.build)]
+        options += [f"--no-emit-package={each}" for each in component.omit if component.kind == "python"]
         return _lock_python(bom.root, component.lock, options, upgrade)
     lock = bom.root / "requirements" / f"{name}.txt"
     if not lock.with_suffix(".in").is_file():
