@@ -28,8 +28,6 @@ def ask(path: str, *, name: str = "", login: bool = False, **options: Any) -> re
     method, url = options.pop("method", "GET"), f"https://{SITE.gateway}{path}"
     with SITE.client(login=login) as session:
         return session.request(method, url, headers=headers, timeout=30, **options)
-            method, f"https://{SITE.gateway}{path}", headers=headers, timeout=30, **options
-        )
 
 
 def tls(name: str, *protocols: str) -> ssl.SSLSocket:
