@@ -42,19 +42,15 @@ def say(text: str) -> None:
 
 
 def pipeline() -> Pipeline:
-    """Carrier and destination as indexes, origin one-hot: unknown ones get a category of their own."""
+    """Trees over one-hot columns and numbers; a category not seen in training gets a column of its own."""
     indexes = [f"{column}_index" for column in CATEGORIES]
+    vectors = [f"{column}_vector" for column in CATEGORIES]
     return Pipeline(
         stages=[
             StringIndexer(inputCols=CATEGORIES, outputCols=indexes, handleInvalid="keep"),
-            OneHotEncoder(inputCol="origin_index", outputCol="origin_vector", handleInvalid="keep"),
-            VectorAssembler(
-                inputCols=["carrier_index", "origin_vector", "dest_index", *NUMBERS],
-                outputCol="features",
-                handleInvalid="keep",
-            ),
-            # maxBins has to reach the number of destinations.
-            GBTClassifier(maxIter=20, maxDepth=5, maxBins=128, seed=1),
+            OneHotEncoder(inputCols=indexes, outputCols=vectors, handleInvalid="keep"),
+            VectorAssembler(inputCols=[*vectors, *NUMBERS], outputCol="features", handleInvalid="keep"),
+            GBTClassifier(maxIter=20, maxDepth=5, seed=1),
         ]
     )
 
