@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.completion import completion_init
 from typer.core import TyperGroup
 
 from millrace.problem import Problem
 
 DEMO = "demo"
+COMPLETE = "_MILLRACE_COMPLETE"
 
 
 class Verbs(TyperGroup):
@@ -20,6 +23,9 @@ class Verbs(TyperGroup):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
+            if COMPLETE in os.environ:
+                # Typer's own shell classes are made known only when it also adds its options for them.
+                completion_init()
             return super().main(*args, **kwargs)
         except Problem as problem:
             fail(str(problem))

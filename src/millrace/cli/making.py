@@ -41,10 +41,10 @@ class Making:
             (
                 Step("host image", self._image, self._image_there),
                 Step("artifacts", self._fetch, self._fetched),
+                training_environment(self._log("training-environment")),
             ),
             Step("host", self._host, self._host_there),
             Step("site.yml", self._converge, self._converged),
-            training_environment(lambda: self._log("train")),
             *(step for model in MODELS for step in train_and_deploy(model, lambda: self.site)),
         ]
 

@@ -26,11 +26,11 @@ from millrace.site import Site
 TIMES = 50
 
 
-def training_environment(log: Callable[[], Path]) -> Step:
+def training_environment(log: Path) -> Step:
     """The environment in which examples are trained, made once for a machine."""
 
     def do(line: Line) -> str:
-        return str(train.environment(log(), line.note).parents[1])
+        return str(train.environment(log, line.note).parents[1])
 
     def done(line: Line) -> str | None:
         python = train.ready()

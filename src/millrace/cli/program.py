@@ -83,4 +83,7 @@ def _end(process: subprocess.Popen[str]) -> None:
             os.killpg(process.pid, sign)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(patience)
-            return
+            break
+    # What it left behind in its session, as background children of a shell, which ignore an interrupt.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

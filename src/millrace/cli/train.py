@@ -94,19 +94,18 @@ def ready() -> Path | None:
 
 def environment(log: Path, note: Callable[[str], None]) -> Path:
     """Python of the training environment, made when it is not there. Raises Problem."""
-    from millrace.cli import program
+    from millrace.cli import program, uv
 
     python = ready()
     if python:
         return python
     place = home()
-    uv = Path(sys.executable).parent / "uv"
     steps: list[list[str | Path]] = [
-        [uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, place],
-        [uv, "pip", "sync", "--require-hashes", "--python", place / "bin/python", requirements()],
+        [uv.program(), "venv", "--quiet", "--allow-existing", "--python", sys.executable, place],
+        [uv.program(), "pip", "sync", "--require-hashes", "--python", place / "bin/python", requirements()],
     ]
     for words in steps:
-        if program.run(words, log, note):
+        if program.run(words, log, note, uv.environment()):
             raise Problem(f"The training environment could not be made; uv says:\n{_tail(log)}\nMore: {log}")
     (place / ".whole").touch()
     return place / "bin/python"

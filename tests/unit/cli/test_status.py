@@ -1,0 +1,75 @@
+"""What a host and Prometheus answer, as the tables of `millrace status` show it."""
+
+from pathlib import Path
+
+import pytest
+
+from millrace.cli import tables
+from millrace.cli.probe import Unit, parse
+from millrace.cli.services import find
+from millrace.site import Host, Site
+
+ANSWER = """\
+2
+0.42 0.10 0.05 1/200 999
+2500000000 8000000000
+3000000000 100000000000
+Id=haproxy.service
+MemoryCurrent=52428800
+ActiveState=active
+SubState=running
+NRestarts=0
+
+Id=millrace-prediction@1.service
+MemoryCurrent=100
+ActiveState=active
+SubState=running
+NRestarts=2
+
+Id=millrace-prediction@2.service
+MemoryCurrent=[not set]
+ActiveState=failed
+SubState=failed
+NRestarts=18446744073709551615
+"""
+HOST = Host("node1", "172.30.8.11", groups=("edge", "serve", "observe"))
+
+
+def site() -> Site:
+    return Site(
+        "demo", Path("/x"), "localhost:8443", "/x/ca.crt", "millrace.internal", "/x/s.yml", hosts=(HOST,)
+    )
+
+
+def test_a_hosts_answer_is_read() -> None:
+    state = parse(ANSWER)
+    assert (state.cores, state.load, state.memory, state.disk_used) == (2, 0.42, 8_000_000_000, 3_000_000_000)
+    assert state.units[0].name == "haproxy.service"
+    assert state.units[2] == Unit("millrace-prediction@2.service", "failed", "failed", 0, 0)
+
+
+def test_one_failed_process_of_several_is_named() -> None:
+    state = parse(ANSWER)
+    units = tables.units_of(find("prediction"), state.units)
+    assert tables.state_of(units) == "millrace-prediction@2 failed (failed)"
+    assert tables.state_of(units[:1]) == "running, 2 restarts"
+    assert tables.state_of(()) == "not there"
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"), [([1.0], ("up", True)), ([1.0, 0.0], ("1 of 2 up", False)), ([], ("", True))]
+)
+def test_targets_of_prometheus_count_for_their_host(values: list[float], shown: tuple[str, bool]) -> None:
+    targets = [({"job": "prediction", "host": "node1"}, value) for value in values]
+    elsewhere = [({"job": "prediction", "host": "node2"}, 0.0), ({"job": "control", "host": "node1"}, 0.0)]
+    assert tables.scraped(find("prediction"), HOST, targets + elsewhere) == shown
+
+
+def test_a_site_with_a_stopped_unit_is_not_well() -> None:
+    _, well = tables.services_table(site(), {"node1": parse(ANSWER)}, [])
+    assert not well
+
+
+def test_a_host_out_of_reach_is_not_well() -> None:
+    _, well = tables.services_table(site(), {"node1": None}, [])
+    assert not well
