@@ -19,7 +19,8 @@ def reverse_zones(hosts: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
         own = OWN_LABELS[address.version]
         zones.setdefault(".".join(labels[own:]), []).append({"label": ".".join(labels[:own]), "host": host})
     return [
-        {"name": name, "pointers": sorted(pointers, key=lambda p: p["label"])} for name, pointers in sorted(zones.items())
+        {"name": name, "pointers": sorted(pointers, key=lambda p: p["label"])}
+        for name, pointers in sorted(zones.items())
     ]
 
 

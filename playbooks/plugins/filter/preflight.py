@@ -37,7 +37,7 @@ def inventory_problems(
 def host_problems(
     state: Mapping[str, Any], name: str, facts: Mapping[str, Any], demands: Mapping[str, Any]
 ) -> list[str]:
-    """Sentences on why a host cannot become part of the site; `state` is what module preflight_host returned."""
+    """Sentences on why a host cannot become part of the site; `state`: what module preflight_host said."""
     host = checks.Host(
         name=name,
         distribution=facts["distribution"],

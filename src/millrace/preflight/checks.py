@@ -53,9 +53,7 @@ def _groups(inventory: Inventory) -> list[str]:
 def _names(inventory: Inventory) -> list[str]:
     problems = []
     if not all(LABEL.fullmatch(label) for label in inventory.domain.split(".")):
-        problems.append(
-            f"site_domain '{inventory.domain}' is not a DNS name: use lower-case letters, digits, '-' and '.'."
-        )
+        problems.append(f"site_domain '{inventory.domain}' is not a DNS name: use a-z, 0-9, '-' and '.'.")
     problems += [
         f"Host '{host}' cannot be a DNS name: call it by one word of lower-case letters, digits and '-' "
         "in the inventory, and put its address into ansible_host."
@@ -160,7 +158,7 @@ def host_problems(host: Host, demands: Demands) -> list[str]:
     if abs(host.clock_s) > demands.clock_s:
         problems.append(
             f"The clock of host '{host.name}' is {abs(host.clock_s):.0f} s "
-            f"{'ahead of' if host.clock_s > 0 else 'behind'} the control machine's: set both to the right time."
+            f"{'ahead of' if host.clock_s > 0 else 'behind'} this machine's: set both to the right time."
         )
     if host.site and host.site != demands.site:
         problems.append(_two_sites(host.name, host.site, demands.site))

@@ -21,7 +21,7 @@ def roles(playbooks: Path) -> list[str]:
 
 
 def declared(playbooks: Path) -> set[str]:
-    """Every variable an inventory may set: options of all roles and the group variables beside the playbooks."""
+    """Every variable an inventory may set: options of roles, and group variables beside the playbooks."""
     names: set[str] = set(FACTS)
     for path in playbooks.glob("roles/*/meta/argument_specs.yml"):
         for entry in _mapping(path).get("argument_specs", {}).values():

@@ -20,8 +20,8 @@ module: ca_request
 short_description: Makes a private key and, when its certificate is due, a certificate request
 description:
   - The key is made on the host and stays there.
-  - A certificate is due when it is missing, does not belong to the key, names others than it should, is not signed
-    by the authority, or has a third of its life left.
+  - A certificate is due when it is missing, does not belong to the key, names others than it should,
+    is not signed by the authority, or has a third of its life left.
 options:
   path:
     description: Key and certificate without their suffixes C(.key) and C(.crt).
@@ -95,7 +95,8 @@ def due(key: Path, certificate: Path, names: list[str], authority: str) -> str:
     if not key.exists() or not certificate.exists():
         return "there is none"
     try:
-        if openssl("x509", "-in", str(certificate), "-noout", "-pubkey") != openssl("pkey", "-in", str(key), "-pubout"):
+        public = openssl("pkey", "-in", str(key), "-pubout")
+        if openssl("x509", "-in", str(certificate), "-noout", "-pubkey") != public:
             return "it belongs to another key"
         if held(certificate) != set(alternatives(names)):
             return "it is for other names"
@@ -142,10 +143,11 @@ def main() -> None:
     )
     names = module.params["names"]
     key, certificate = (Path(f"{module.params['path']}{suffix}") for suffix in (".key", ".crt"))
-    answer: dict[str, Any] = {"changed": False, "csr": "", "reason": due(key, certificate, names, module.params["authority"])}
+    reason = due(key, certificate, names, module.params["authority"])
+    answer: dict[str, Any] = {"changed": False, "csr": "", "reason": reason}
     try:
         if module.check_mode:
-            module.exit_json(**{**answer, "changed": bool(answer["reason"])})
+            module.exit_json(**{**answer, "changed": bool(reason)})
         group = grp.getgrnam(module.params["group"]).gr_gid
         if not key.exists():
             make_key(key, group)
@@ -155,7 +157,7 @@ def main() -> None:
             os.chown(key, 0, group)
             key.chmod(MODE)
             answer["changed"] = True
-        if answer["reason"]:
+        if reason:
             answer["csr"] = request(key, names)
     except subprocess.CalledProcessError as error:
         module.fail_json(msg=f"openssl failed: {error.stderr.strip()}")

@@ -68,7 +68,8 @@ def main() -> None:
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
         file.write(after)
     half = Path(file.name)
-    code, out, error = module.run_command(["named-checkzone", "-i", "local", module.params["name"], str(half)])
+    check = ["named-checkzone", "-i", "local", module.params["name"], str(half)]
+    code, out, error = module.run_command(check)
     if code:
         half.unlink()
         module.fail_json(msg=f"The zone {module.params['name']} is not valid: {(out + error).strip()}")

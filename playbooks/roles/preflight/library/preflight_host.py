@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import time
@@ -53,13 +52,14 @@ def nameservers(text: str, resolved: str = "") -> list[str]:
     for line in text.splitlines():
         if line.startswith(UPSTREAM):
             return line.removeprefix(UPSTREAM).split()
-    found = [words[1] for line in text.splitlines() if len(words := line.split()) > 1 and words[0] == "nameserver"]
+    lines = [line.split() for line in text.splitlines()]
+    found = [words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"]
     return nameservers(resolved) if found == ["127.0.0.53"] and resolved else found
 
 
 def free_mb(directories: tuple[str, ...] = ("/opt", "/var/lib")) -> int:
     """Least free disk among the places that a site fills, in MB."""
-    return min(shutil.disk_usage(d if os.path.isdir(d) else "/").free for d in directories) // 1_000_000
+    return min(shutil.disk_usage(d if Path(d).is_dir() else "/").free for d in directories) // 1_000_000
 
 
 def read(path: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.lookup import LookupBase
+
 from millrace.preflight import secrets
 
 DOCUMENTATION = r"""
@@ -40,8 +41,9 @@ class LookupModule(LookupBase):
         values, added = secrets.complete(found, wanted)
         if added and path.exists() and encrypted(path):
             raise AnsibleError(
-                f"The encrypted secrets file {path} lacks {', '.join(added)}: run `ansible-vault decrypt {path}`, "
-                f"converge once, which adds what is missing, and run `ansible-vault encrypt {path}` again."
+                f"The encrypted secrets file {path} lacks {', '.join(added)}: run "
+                f"`ansible-vault decrypt {path}`, converge once, which adds what is missing, "
+                f"and run `ansible-vault encrypt {path}` again."
             )
         if added and self.get_option("write"):
             secrets.dump(values, path)
@@ -51,7 +53,7 @@ class LookupModule(LookupBase):
 def read(loader: DataLoader, path: Path) -> dict[str, str]:
     content = loader.load_from_file(str(path), cache="none") or {}
     if not isinstance(content, dict):
-        raise AnsibleError(f"The secrets file {path} is no mapping of names to values: restore it from a copy.")
+        raise AnsibleError(f"The secrets file {path} maps no names to values: restore it from a copy.")
     return {str(name): str(value) for name, value in content.items()}
 
 
