@@ -8,7 +8,7 @@ from typing import Any
 from confluent_kafka import KafkaException, Message, Producer
 
 from millrace.serving.config import Kafka, Tls
-from millrace.serving.follower import Away, Follower, connection
+from millrace.serving.follower import Away, Follower, brief, connection
 from millrace.serving.records import Record
 
 log = logging.getLogger("millrace.control")
@@ -53,7 +53,7 @@ class DeploymentLog:
             "acks": "all",
             "enable.idempotence": True,
             "message.timeout.ms": _WRITE_S * 1000,
-            "error_cb": lambda error: log.warning("Kafka: %s", error.str()),
+            "error_cb": lambda error: log.warning("Kafka: %s", brief(error)),
         }
 
     def start(self) -> None:
@@ -90,4 +90,4 @@ class DeploymentLog:
         except (KafkaException, BufferError) as error:
             raise Away(str(error)) from error
         if not delivered.is_set() or failure:
-            raise Away(failure[0].str() if failure else "the record was not confirmed")
+            raise Away(brief(failure[0]) if failure else "the record was not confirmed")

@@ -1,6 +1,7 @@
 """Follows the deployment records in Kafka: first all that the topic holds, then each as it comes."""
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -35,9 +36,10 @@ def connection(kafka: Kafka, tls: Tls | None) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "bootstrap.servers": ",".join(kafka.brokers),
         "socket.keepalive.enable": True,
+        "reconnect.backoff.ms": 250,
         "reconnect.backoff.max.ms": 2000,
-        # librdkafka writes to stderr by itself otherwise; errors come by callback.
-        "log_level": 3,
+        # Errors come by callback; the library's own lines would fill the journal.
+        "log_level": 0,
     }
     if tls:
         settings |= {
@@ -74,7 +76,8 @@ class Follower(threading.Thread):
                 self._follow()
             except Exception as error:
                 reason = self._error or _words(error)
-                log.warning("Kafka is away: %s", reason)
+                if reason != self._problem:
+                    log.warning("Kafka is away: %s", reason)
                 self._tell_away(reason)
             self._stopped.wait(_RETRY_S)
 
@@ -129,7 +132,7 @@ class Follower(threading.Thread):
         topic = self._kafka.topic
         metadata = consumer.list_topics(topic, timeout=self._kafka.away_after).topics[topic]
         if metadata.error or not metadata.partitions:
-            raise Away(f"topic {topic}: {metadata.error or 'it has no partitions'}")
+            raise Away(f"topic {topic}: {brief(metadata.error) if metadata.error else 'it has no partitions'}")
         positions: dict[int, int] = {}
         for partition in metadata.partitions:
             place = TopicPartition(topic, partition)
@@ -209,11 +212,8 @@ class Follower(threading.Thread):
         # Without a group there is no coordinator to be allowed.
         if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
             return
-        if error.code() == KafkaError._ALL_BROKERS_DOWN and self._error:
-            return
-        if error.str() != self._error:
-            log.warning("Kafka: %s", error.str())
-        self._error = error.str()
+        if error.code() != KafkaError._ALL_BROKERS_DOWN or not self._error:
+            self._error = brief(error)
 
     def _tell_away(self, reason: str) -> None:
         self._problem = reason
@@ -244,7 +244,12 @@ def _change(message: Message) -> tuple[str, Record | None]:
     return model, record
 
 
+def brief(error: KafkaError) -> str:
+    """The library's text without the thread's name and the times in it."""
+    return re.sub(r"^\S+: (?=\S+ \S)|\s*\(after [^)]*\)", "", error.str())
+
+
 def _words(error: Exception) -> str:
     if isinstance(error, KafkaException) and isinstance(error.args[0], KafkaError):
-        return error.args[0].str()
+        return brief(error.args[0])
     return str(error) or type(error).__name__

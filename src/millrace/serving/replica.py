@@ -123,7 +123,9 @@ class Replica:
         with self._applying:
             for model, (record, _) in list(self._pending.items()):
                 self._apply(model, record)
-            self._persist()
+            # Before any record was heard, nothing to serve is not a state to come back to.
+            if self._synchronised:
+                self._persist()
         with self._lock:
             for model, held in list(self._held.items()):
                 if time.monotonic() - held.since > self._hold_seconds:
