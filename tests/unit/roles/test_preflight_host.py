@@ -1,0 +1,27 @@
+"""What a host says of itself, and what it used for names before it became part of a site."""
+
+from __future__ import annotations
+
+from tests.unit.roles.plugins import load
+
+host = load("roles/preflight/library/preflight_host.py")
+
+
+def test_nameservers_of_a_host_of_its_own() -> None:
+    assert host.nameservers("search x\nnameserver 192.0.2.1\nnameserver 192.0.2.2\n") == [
+        "192.0.2.1",
+        "192.0.2.2",
+    ]
+
+
+def test_nameservers_from_before_outlive_the_sites_resolv_conf() -> None:
+    text = "# upstream: 192.0.2.1 192.0.2.2\nsearch millrace.internal\nnameserver 192.0.2.10\n"
+    assert host.nameservers(text) == ["192.0.2.1", "192.0.2.2"]
+
+
+def test_a_local_stub_is_followed_to_what_it_asks() -> None:
+    assert host.nameservers("nameserver 127.0.0.53\n", "nameserver 192.0.2.1\n") == ["192.0.2.1"]
+
+
+def test_no_nameserver_at_all() -> None:
+    assert host.nameservers("") == []
