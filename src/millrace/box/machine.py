@@ -12,6 +12,8 @@ from millrace.problem import Problem
 DISK = 12 << 30
 # What a machine sold as 8 GB shows of it.
 MEMORY = 7_400_000_000
+# A site and the training of its models beside it.
+FREE_MEMORY = 4_000_000_000
 SUPPORTED = {"debian": ("12", "13")}
 EXTRA_CA = Path("/usr/local/share/ca-certificates")
 
@@ -29,9 +31,10 @@ def check_distribution(os_release: str) -> str:
     return name
 
 
-def check_memory(meminfo: str) -> int:
-    """Bytes of memory. Raises Problem when a whole site does not fit."""
-    total = int(next(line for line in meminfo.splitlines() if line.startswith("MemTotal:")).split()[1]) * 1024
+def check_memory(meminfo: str, free: int = FREE_MEMORY) -> int:
+    """Bytes of memory. Raises Problem when a whole site does not fit, or not beside what runs."""
+    sizes = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in meminfo.splitlines() if ":" in line}
+    total = sizes["MemTotal"]
     if total < MEMORY:
         raise Problem(
             f"This machine has {total / 1e9:.1f} GB of memory; the demo needs 8 GB. Use a larger machine."
@@ -111,6 +114,15 @@ def nameservers(
     raise Problem(
         f"{resolv_conf} names no DNS server that a container can ask: give one with --forwarder ADDRESS."
     )
+
+
+def check_address(text: str) -> str:
+    """A DNS server's address, as it was given. Raises Problem."""
+    if not _usable(text):
+        raise Problem(
+            f"--forwarder {text} is no address that a container can ask: give one like 192.168.1.1."
+        )
+    return text
 
 
 def _usable(text: str) -> bool:

@@ -32,8 +32,17 @@ class Making:
         self.began = time.monotonic()
 
     def steps(self) -> list[Step | tuple[Step, ...]]:
-        """In order; a tuple's go side by side."""
-        from millrace.cli.models import train_and_deploy, training_environment
+        """All of the demo, in order; a tuple's go side by side."""
+        from millrace.cli.models import train_and_deploy
+
+        return [
+            *self.site_steps(),
+            *(s for model in MODELS for s in train_and_deploy(model, lambda: self.site)),
+        ]
+
+    def site_steps(self) -> list[Step | tuple[Step, ...]]:
+        """From the machine to a converged site, without models."""
+        from millrace.cli.models import training_environment
 
         return [
             Step("this machine", self._check),
@@ -45,7 +54,6 @@ class Making:
             ),
             Step("host", self._host, self._host_there),
             Step("site.yml", self._converge, self._converged),
-            *(step for model in MODELS for step in train_and_deploy(model, lambda: self.site)),
         ]
 
     @property
@@ -74,7 +82,7 @@ class Making:
         system = machine.check_distribution(Path("/etc/os-release").read_text())
         client = engine.answering()
         there = host.find(client, self.name, NODE) if client else None
-        memory = machine.check_memory(Path("/proc/meminfo").read_text())
+        memory = machine.check_memory(Path("/proc/meminfo").read_text(), 0 if there else machine.FREE_MEMORY)
         root = Path(client.info()["DockerRootDir"]) if client else Path("/var/lib/docker")
         places = {
             "containers": root,
@@ -90,7 +98,7 @@ class Making:
             machine.check_port(port)
         if client and there is None and network.find(client, self.name) is None:
             network.plan(client, self._subnet)
-        self._forwarders = self._forwarders or tuple(machine.nameservers())
+        self._forwarders = tuple(map(machine.check_address, self._forwarders)) or tuple(machine.nameservers())
         line.note("asking the registries")
         try:
             reach()

@@ -6,6 +6,7 @@ import dataclasses
 import threading
 from collections.abc import Callable, Sequence
 
+from millrace.cli import program
 from millrace.cli.screen import Line, Screen
 from millrace.problem import Problem
 
@@ -67,8 +68,15 @@ def _together(steps: tuple[Step, ...], screen: Screen) -> None:
     threads = [threading.Thread(target=work, args=(step,), daemon=True) for step in steps]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        while thread.is_alive():
-            thread.join(0.2)
+    try:
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(0.2)
+    except BaseException:
+        # Interrupted: steps whose programs end can still tidy up after themselves.
+        program.end_all()
+        for thread in threads:
+            thread.join(10)
+        raise
     if errors:
         raise errors[0]

@@ -27,9 +27,24 @@ def test_another_distribution_is_refused_with_the_other_way(text: str) -> None:
 
 
 def test_a_machine_sold_as_8_gb_is_enough_and_one_of_4_is_not() -> None:
-    assert machine.check_memory("MemFree: 1 kB\nMemTotal:        7600000 kB\n") > 7e9
+    assert (
+        machine.check_memory("MemFree: 1 kB\nMemTotal:        7600000 kB\nMemAvailable: 6000000 kB\n") > 7e9
+    )
     with pytest.raises(Problem, match=r"has 4\.1 GB of memory; the demo needs 8 GB"):
         machine.check_memory("MemTotal:        4000000 kB\n")
+
+
+def test_memory_that_others_use_is_not_there_for_a_site() -> None:
+    meminfo = "MemTotal: 8000000 kB\nMemAvailable: 2000000 kB\n"
+    with pytest.raises(Problem, match=r"2\.0 GB are free.*millrace down --site"):
+        machine.check_memory(meminfo)
+    assert machine.check_memory(meminfo, free=0)
+
+
+@pytest.mark.parametrize("text", ["dns.example", "127.0.0.1", "::1", "10.0.0"])
+def test_a_forwarder_is_an_address_that_a_container_can_ask(text: str) -> None:
+    with pytest.raises(Problem, match=f"--forwarder {text} is no address"):
+        machine.check_address(text)
 
 
 def test_a_full_disk_is_named_with_its_purpose(tmp_path: Path) -> None:
