@@ -39,6 +39,12 @@ def check_memory(meminfo: str, free: int = FREE_MEMORY) -> int:
         raise Problem(
             f"This machine has {total / 1e9:.1f} GB of memory; the demo needs 8 GB. Use a larger machine."
         )
+    available = sizes.get("MemAvailable", total)
+    if available < free:
+        raise Problem(
+            f"Of this machine's memory {available / 1e9:.1f} GB are free; a site needs {free / 1e9:.1f} GB: "
+            "end something that runs, or another site with `./millrace down --site NAME`."
+        )
     return total
 
 
