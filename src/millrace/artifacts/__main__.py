@@ -1,6 +1,8 @@
 """`python -m millrace.artifacts fetch|check|lock [NAME...]`: the store by hand, and locks made again."""
 
 import argparse
+import functools
+import signal
 import sys
 
 from . import ArtifactError, check, fetch, load_bom
@@ -21,13 +23,17 @@ def main() -> int:
             for path in relock(load_bom(), arguments.names, upgrade=arguments.upgrade):
                 print(path)
         elif arguments.verb == "fetch":
-            fetch(arguments.names or None)
+            fetch(arguments.names or None, report=functools.partial(print, flush=True))
         else:
             check(arguments.names or None)
     except ArtifactError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
+# So that the clients it has started end with it.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 sys.exit(main())

@@ -27,6 +27,7 @@ UNREACHED = re.compile(
     r"|Failed to fetch|Name or service not known",
     re.IGNORECASE,
 )
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 MISMATCH = re.compile(r"DO NOT MATCH THE HASHES", re.IGNORECASE)
 
 
@@ -89,6 +90,7 @@ def failure(name: str, output: str) -> ArtifactError:
     """What a client's output means."""
     if MISMATCH.search(output):
         return WrongChecksum(f"{name} got a file that is not the one of the lock")
+    output = COLOUR.sub("", output)
     told = [line.strip() for line in output.splitlines() if line.strip()]
     if UNREACHED.search(output):
         why = next((line for line in told if UNREACHED.search(line)), "")[:200]

@@ -1,6 +1,7 @@
 """Asks, before anything is changed, whether the registries that are needed can be reached."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .bom import Bom, load_bom
@@ -10,7 +11,11 @@ IMPATIENT = ("--retries=1", "--timeout=15")
 
 
 def reach(
-    components: Sequence[str] | None = None, *, store: Path | None = None, bom: Bom | None = None
+    components: Sequence[str] | None = None,
+    *,
+    store: Path | None = None,
+    report: Callable[[str], None] = print,
+    bom: Bom | None = None,
 ) -> None:
     """Asks each client for one small file that the store lacks; asks none when nothing is missing.
 
@@ -27,12 +32,22 @@ def reach(
     ]
     if not lacking:
         return
-    archives = [jar for each in lacking if each.kind == "jars" for jar in workshop.missing_jars(each)]
-    pins = [pin for each in lacking if each.kind != "jars" for pin in workshop.missing_wheels(each)]
-    with shelf.scratch() as tmp:
-        if archives:
-            jars.download(workshop.clients, shelf, archives[:1], tmp)
-        if pins:
-            # Few files for a version: pure Python, so small.
-            small = min(pins, key=lambda pin: len(pin.hashes))
-            wheels.download(workshop.clients, shelf, [small], workshop.target, tmp, IMPATIENT)
+    with (
+        shelf.lock(lambda: report(f"a fetch is filling {shelf.root}: waiting for it")),
+        shelf.scratch() as tmp,
+    ):
+        archives = [jar for each in lacking if each.kind == "jars" for jar in workshop.missing_jars(each)]
+        pins = [pin for each in lacking if each.kind != "jars" for pin in workshop.missing_wheels(each)]
+        asked = []
+        with ThreadPoolExecutor() as pool:
+            if archives:
+                asked.append(pool.submit(jars.download, workshop.clients, shelf, archives[:1], tmp))
+            if pins:
+                # Few files for a version: pure Python, so small.
+                small = [min(pins, key=lambda pin: len(pin.hashes))]
+                ask = wheels.download
+                asked.append(
+                    pool.submit(ask, workshop.clients, shelf, small, workshop.target, tmp, IMPATIENT)
+                )
+        for answer in asked:
+            answer.result()

@@ -58,14 +58,19 @@ def _lock_python(root: Path, lock: Path, options: list[str], upgrade: bool) -> P
         made,
         source,
     ]
-    with Store().scratch() as tmp:
+    store = Store()
+    with store.lock(_waiting), store.scratch() as tmp:
         Clients().run("uv", command, tmp, cwd=root)
     return lock
 
 
+def _waiting() -> None:
+    print("a fetch is filling the store: waiting for it")
+
+
 def _lock_jars(lock: Path, pom: Path) -> Path:
     store = Store()
-    with store.scratch() as tmp:
+    with store.lock(_waiting), store.scratch() as tmp:
         into = copy(Clients(), store, pom, tmp, "-DincludeScope=runtime")
         found = [path for path in into.rglob("*.jar") if not any(word in path.name for word in FOREIGN)]
         lines = [f"{digest(path)}  {path.relative_to(into)}\n" for path in sorted(found, key=str)]
