@@ -42,7 +42,7 @@ class Follower:
             self._changes += 1
         elif FAILURE.match(line):
             if not self._in_failure:
-                self._failure = [f"{self._role or 'site.yml'}: {self._task}"]
+                self._failure = [f"{self._role}: {self._task}"] if self._task else []
             self._in_failure = True
             self._failure.append(line)
         elif line.startswith("...ignoring") or line.startswith("PLAY RECAP"):

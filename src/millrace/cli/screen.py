@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 QUIET = 5.0
 
@@ -72,7 +73,8 @@ class Screen:
     def write(self, text: str, style: str | None = None) -> None:
         """A line that stays."""
         with self._lock:
-            self.console.print(text, style=style, markup=False)
+            # Text, because a style of print would colour the moving lines as well.
+            self.console.print(Text(text, style=style or ""))
             if not self._live:
                 self.console.file.flush()
 
@@ -89,6 +91,7 @@ class Screen:
             self._running.remove(line)
             if line.task is not None:
                 self._progress.remove_task(line.task)
+                self._progress.refresh()
         took = f"{line.seconds:.0f} s" if line.seconds >= 1 else ""
         self.write(
             f"{mark:>7}  {line.title}{': ' if text else ''}{text}{f'  ({took})' if took else ''}", style
