@@ -2,7 +2,7 @@
 
 import msgspec
 
-from millrace.serving.config import Kafka, Registry, Tls
+from millrace.serving.config import InvalidConfig, Kafka, Registry, Tls, require_tls_beyond_loopback
 
 
 class ControlConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -26,3 +26,11 @@ class ControlConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     deploy_groups: tuple[str, ...] = ("operators", "scientists")
     prepare_seconds: float = 120.0
     switch_seconds: float = 30.0
+
+    def require_callers_to_prove_themselves(self) -> None:
+        """Raises `InvalidConfig` when anyone could say who asks."""
+        require_tls_beyond_loopback(self.address, self.tls)
+        if self.tls and not (self.gateway_hosts and self.gateway_secret_file):
+            raise InvalidConfig(
+                "gateway_hosts and gateway_secret_file are needed: they say who may name users"
+            )

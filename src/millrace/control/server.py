@@ -14,7 +14,6 @@ from millrace.control.deployer import Deployer, Refused
 from millrace.control.fleet import Fleet
 from millrace.control.gate import Gate
 from millrace.control.log import DeploymentLog
-from millrace.serving.config import InvalidConfig, require_tls_beyond_loopback
 from millrace.serving.server import Server, notify_systemd, uvicorn_config, watch_certificate
 
 log = logging.getLogger("millrace.control")
@@ -23,10 +22,7 @@ _SETTLE_S = 5.0
 
 
 def run(config: ControlConfig) -> None:
-    """Serve until SIGTERM. Raises `InvalidConfig`."""
-    require_tls_beyond_loopback(config.address, config.tls)
-    if config.tls and not (config.gateway_hosts and config.gateway_secret_file):
-        raise InvalidConfig("gateway_hosts and gateway_secret_file are needed: they say who may name users")
+    """Serve until SIGTERM; a deployment that has begun is brought to its end."""
     secret = Path(config.gateway_secret_file).read_text().strip() if config.gateway_secret_file else ""
     work_dir = Path(config.work_dir)
     work_dir.mkdir(parents=True, exist_ok=True)
@@ -41,7 +37,9 @@ def run(config: ControlConfig) -> None:
         config.prepare_seconds,
         config.switch_seconds,
     )
-    uv = uvicorn_config(App(config, deployer, REGISTRY, secret), config.address, config.port, config.tls)
+    app = App(config, deployer, REGISTRY, secret)
+    longest = config.prepare_seconds + config.switch_seconds + 20
+    uv = uvicorn_config(app, config.address, config.port, config.tls, longest)
     look = watch_certificate(uv.ssl, config.tls) if config.tls and uv.ssl else None
 
     async def keep() -> None:

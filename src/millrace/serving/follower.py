@@ -132,7 +132,9 @@ class Follower(threading.Thread):
         topic = self._kafka.topic
         metadata = consumer.list_topics(topic, timeout=self._kafka.away_after).topics[topic]
         if metadata.error or not metadata.partitions:
-            raise Away(f"topic {topic}: {brief(metadata.error) if metadata.error else 'it has no partitions'}")
+            raise Away(
+                f"topic {topic}: {brief(metadata.error) if metadata.error else 'it has no partitions'}"
+            )
         positions: dict[int, int] = {}
         for partition in metadata.partitions:
             place = TopicPartition(topic, partition)

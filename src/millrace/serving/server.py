@@ -20,7 +20,7 @@ from millrace.models import Bundle, verify
 from millrace.models.runtime import OnnxModel
 from millrace.serving.app import App
 from millrace.serving.asgi import PeerProtocol
-from millrace.serving.config import ServingConfig, Tls, require_tls_beyond_loopback
+from millrace.serving.config import ServingConfig, Tls
 from millrace.serving.follower import Follower
 from millrace.serving.inference import ModelVersion
 from millrace.serving.metrics import ServingMetrics
@@ -33,6 +33,7 @@ log = logging.getLogger("millrace.serving")
 _TICK_S = 5.0
 # Longer than the gateway keeps an idle connection, so that it is never closed under a request.
 _KEEP_ALIVE_S = 120
+_FINISH_S = 20.0
 
 
 class Server(uvicorn.Server):
@@ -62,8 +63,13 @@ class Server(uvicorn.Server):
         timer.start()
 
 
-def uvicorn_config(app: object, address: str, port: int, tls: Tls | None) -> uvicorn.Config:
-    """How the site's own services are run: one process, TLS with a client certificate demanded."""
+def uvicorn_config(
+    app: object, address: str, port: int, tls: Tls | None, finish_seconds: float
+) -> uvicorn.Config:
+    """How the site's own services are run: one process, TLS with a client certificate demanded.
+
+    Requests that run when it ends get `finish_seconds`.
+    """
     secure = {}
     if tls:
         secure = {
@@ -88,7 +94,7 @@ def uvicorn_config(app: object, address: str, port: int, tls: Tls | None) -> uvi
         date_header=False,
         proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=20,
+        timeout_graceful_shutdown=round(finish_seconds),
         **secure,  # type: ignore[arg-type]
     )
     config.load()
@@ -150,7 +156,6 @@ def loader(metrics: ServingMetrics, max_rows: int) -> Loader:
 
 def run(config: ServingConfig, number: int) -> None:
     """Serve as replica `number` (from 1) until SIGTERM."""
-    require_tls_beyond_loopback(config.address, config.tls)
     port = config.port + number - 1
     name = f"{config.name}:{port}"
     store = ReplicaStore(Path(config.state_dir) / str(number), config.registry.url, config.tls)
@@ -168,7 +173,7 @@ def run(config: ServingConfig, number: int) -> None:
     metrics.ready = lambda: replica.ready
     REGISTRY.register(metrics)
 
-    uv = uvicorn_config(app, config.address, port, config.tls)
+    uv = uvicorn_config(app, config.address, port, config.tls, _FINISH_S)
     look = watch_certificate(uv.ssl, config.tls) if config.tls and uv.ssl else None
     told = threading.Event()
 
