@@ -28,7 +28,7 @@ def ports(*names: str) -> str:
         (
             [
                 code(name),
-                service["group"],
+                service["group"] + (", the first" if service.get("first") else ""),
                 port_range(name) + (" (TCP and UDP)" if service.get("udp") else ""),
                 ", ".join(service["from"]),
                 service["about"],

@@ -17,6 +17,12 @@ ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
 
 
+def port_row(name: str, service: dict[str, Any]) -> str:
+    """How the table of ports shows a service."""
+    hosts = service["group"] + (", the first" if service.get("first") else "")
+    return f"{name} {hosts} {service['port']}"
+
+
 def verbs() -> dict[str, Any]:
     """The verbs of the command line by name."""
     return vars(typer.main.get_command(app))["commands"]

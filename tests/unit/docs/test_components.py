@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.unit.docs.pages import ROOT, article, component_pages, front_matter, headings
+from tests.unit.docs.pages import ROOT, article, component_pages, front_matter, headings, port_row
 
 QUESTIONS = [
     "What it is for here",
@@ -49,4 +49,4 @@ def test_every_service_has_one_page_that_names_its_port(built: Path, service: st
     pages = [page for page in component_pages() if service in front_matter(page)["services"]]
     assert len(pages) == 1, f"services: of the front matter of one component page shall name {service}"
     text = article(built, f"components/{pages[0].stem}")
-    assert f"{service} {SERVICES[service]['group']} {SERVICES[service]['port']}" in text
+    assert port_row(service, SERVICES[service]) in text

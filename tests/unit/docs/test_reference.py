@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.unit.docs.pages import ROOT, article, verbs
+from tests.unit.docs.pages import ROOT, article, port_row, verbs
 
 PLAYBOOKS = ROOT / "playbooks"
 ALL = PLAYBOOKS / "group_vars/all"
@@ -32,7 +32,7 @@ def test_every_port_and_name_is_listed(built: Path) -> None:
     text = article(built, "reference/ports")
     services = yaml.safe_load((ALL / "services.yml").read_text())["site_services"]
     for name, service in services.items():
-        assert f"{name} {service['group']} {service['port']}" in text
+        assert port_row(name, service) in text
         for label in service.get("name", []):
             assert f"{label}.millrace.internal" in text
 
