@@ -19,7 +19,7 @@ import requests
 import yaml
 
 PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
-WANTED = ["site_services", "site_size", "site_domain", "site_users", "site_tls_dir"]
+WANTED = ["site_services", "site_size", "site_domain", "site_users", "site_tls_dir", "site_tls_group"]
 
 
 class Site:
@@ -90,10 +90,13 @@ class Site:
         }
         return f"Host {host['name']}\n" + "".join(f"  {key} {value}\n" for key, value in options.items())
 
+    def name(self, host: Any) -> str:
+        """The inventory's name of a testinfra host."""
+        return host.backend.get_pytest_id().split("://")[-1].split("?")[0]
+
     def address(self, host: Any) -> str:
         """The site address of a testinfra host."""
-        name = host.backend.get_pytest_id().split("://")[-1].split("?")[0]
-        return next(h["address"] for h in self.facts["hosts"] if h["name"] == name)
+        return next(h["address"] for h in self.facts["hosts"] if h["name"] == self.name(host))
 
     def user(self, group: str = "operators") -> tuple[str, str]:
         """Name and password of the first declared user of a group."""
