@@ -3,7 +3,7 @@
 import shutil
 import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import jars, wheels
@@ -20,8 +20,9 @@ Wheel = tuple[str, str, Path, str]
 class Workshop:
     """Brings and makes the parts of components; its methods may run in several threads."""
 
-    def __init__(self, bom: Bom, store: Store) -> None:
+    def __init__(self, bom: Bom, store: Store, names: Sequence[str]) -> None:
         self.bom = bom
+        self.components = [bom.component(name) for name in names]
         self.store = store
         self.clients = Clients()
         self.target = wheels.Target(bom.python, bom.platform)
@@ -36,6 +37,13 @@ class Workshop:
         }  # fmt: skip
         return kinds[component.kind](component, tmp)
 
+    def _together(self, components: Sequence[Component]) -> list[Jar]:
+        # A project holds one version of an artifact; the first component's is the one that is needed now.
+        chosen: dict[tuple[str, str, str], Jar] = {}
+        for jar in (jar for component in components for jar in self.missing_jars(component)):
+            chosen.setdefault((jar.group, jar.artifact, jar.classifier), jar)
+        return list(chosen.values())
+
     def missing_jars(self, component: Component) -> list[Jar]:
         """What a component of kind jars still has to download."""
         return [jar for jar in read_jars(component.lock) if not self.store.kept(jar.sha256)]
@@ -48,8 +56,10 @@ class Workshop:
     def _jars(self, component: Component, tmp: Path) -> list[Member]:
         wanted = read_jars(component.lock)
         with self._mvn:
-            if missing := self.missing_jars(component):
-                jars.download(self.clients, self.store, missing, tmp)
+            if self.missing_jars(component):
+                # One start of Maven for all: it is slow to start, and its own modules are many.
+                others = [each for each in self.components if each.kind == "jars" and each != component]
+                jars.download(self.clients, self.store, self._together([component, *others]), tmp)
         return [Member(f"lib/{jar.path.name}", self._kept(jar.sha256), jar.sha256) for jar in wanted]
 
     def _python(self, component: Component, tmp: Path) -> list[Member]:

@@ -75,7 +75,7 @@ def _fill(bom: Bom, shelf: Store, names: Sequence[str], report: Report) -> dict[
     # On demand, for the lookup plugin's sake: it imports this package in every task.
     from .assemble import Workshop
 
-    workshop = Workshop(bom, shelf)
+    workshop = Workshop(bom, shelf, names)
     running: dict[Future[Artifact], str] = {}
     # Sources to be built take longest: they begin first.
     order = sorted(names, key=lambda name: not bom.components[name].build)

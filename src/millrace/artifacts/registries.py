@@ -26,12 +26,11 @@ def reach(
 
     bom = bom or load_bom()
     shelf = Store(store)
-    workshop = Workshop(bom, shelf)
-    lacking = [
-        bom.component(name) for name in components or bom.components if not shelf.read(name, bom.id(name))
-    ]
-    if not lacking:
+    names = [name for name in components or bom.components if not shelf.read(name, bom.id(name))]
+    if not names:
         return
+    workshop = Workshop(bom, shelf, names)
+    lacking = workshop.components
     with (
         shelf.lock(lambda: report(f"a fetch is filling {shelf.root}: waiting for it")),
         shelf.scratch() as tmp,

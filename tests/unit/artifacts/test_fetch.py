@@ -90,6 +90,13 @@ def test_what_two_components_share_comes_once(
     assert len(registries()) == 1
 
 
+def test_maven_starts_once_for_all(clone: Clone, store: Path, registries: Callable[[], list[str]]) -> None:
+    clone.add_jars("one", a=b"a")
+    clone.add_jars("two", b=b"b")
+    run(clone, store)
+    assert len(registries()) == 1
+
+
 def test_only_what_is_asked_for(clone: Clone, store: Path) -> None:
     clone.add_jars("one", a=b"a")
     clone.add_jars("two", b=b"b")

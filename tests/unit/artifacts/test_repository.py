@@ -1,10 +1,14 @@
 """What the clone says of where software comes from."""
 
+import ast
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from millrace.artifacts.bom import load_bom, project_files
 
 ROOT = Path(__file__).parents[3]
 # In two halves, so that this file is not found.
@@ -61,3 +65,26 @@ def test_bootstrap_installs_the_uv_that_the_environment_wants() -> None:
     first = pins(ROOT / "playbooks" / "locks" / "uv.txt")
     assert len(first) == 1
     assert first <= pins(ROOT / "requirements" / "cli.txt")
+
+
+def test_hosts_run_nothing_that_their_wheel_omits() -> None:
+    bom = load_bom(ROOT / "playbooks" / "bom.yml")
+    for component in (each for each in bom.components.values() if each.kind == "project"):
+        omitted = {name.removesuffix(".py") for name in component.omit}
+        files = [path for path in project_files(ROOT, component.omit) if path.suffix == ".py"]
+        assert any(path.parts[-2:] == ("serving", "__main__.py") for path in files)
+        assert [(path.name, name) for path in files for name in imports(path) if name in omitted] == []
+
+
+def imports(path: Path) -> Iterator[str]:
+    """First parts, below millrace, of the modules that a file imports."""
+    package = ("millrace", *path.relative_to(ROOT / "src" / "millrace").parts[:-1])
+    for node in ast.walk(ast.parse(path.read_text())):
+        modules: list[str] = []
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(filter(None, [base, node.module or ""]))
+            modules = [f"{module}.{alias.name}" for alias in node.names]
+        yield from (module.split(".")[1] for module in modules if module.startswith("millrace."))
