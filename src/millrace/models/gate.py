@@ -79,7 +79,7 @@ def _differing(tensor: Tensor, expected: np.ndarray, got: np.ndarray) -> np.ndar
     if tolerance is None or (tensor.name in LABELS and whole):
         equal = expected == got
     else:
-        allowed = tolerance * np.maximum(1, np.abs(expected))
+        allowed = tolerance * np.maximum(1, np.abs(np.nan_to_num(expected)))
         equal = np.isclose(got, expected, rtol=0, atol=allowed, equal_nan=True)
     return ~equal.reshape(len(expected), -1).all(axis=1)
 

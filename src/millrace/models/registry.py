@@ -128,10 +128,11 @@ def _session(tls: tuple[str, str, str] | None) -> requests.Session:
 def _version_record(session: requests.Session, registry_url: str, name: str, version: str) -> dict[str, Any]:
     url = f"{registry_url.rstrip('/')}/api/2.0/mlflow/model-versions/get"
     try:
-        record = _get(session, url, params={"name": name, "version": version}).json()["model_version"]
-    except ModelNotFound as error:
-        raise ModelNotFound(f"the registry has no version {version} of a model {name!r}") from error
-    except (ValueError, KeyError) as error:
+        answer = _get(session, url, params={"name": name, "version": version}, refused=(400, 404))
+        if answer.status_code in (400, 404):
+            raise ModelNotFound(f"the registry has no version {version} of a model {name!r}")
+        record = answer.json()["model_version"]
+    except (ValueError, KeyError, TypeError) as error:
         raise RegistryError(f"{url} did not answer as MLflow does: {error!r}") from error
     if not isinstance(record, dict):
         raise RegistryError(f"{url} did not answer as MLflow does: {record!r}")
@@ -149,13 +150,14 @@ def _artifact_url(registry_url: str, source: str) -> str:
     return f"{registry_url.rstrip('/')}/api/2.0/mlflow-artifacts/artifacts/{quote(str(path))}"
 
 
-def _get(session: requests.Session, url: str, **options: Any) -> requests.Response:
+def _get(
+    session: requests.Session, url: str, refused: tuple[int, ...] = (), **options: Any
+) -> requests.Response:
+    """The answer, if it is a good one or its status is among `refused`."""
     try:
         answer = session.get(url, timeout=TIMEOUT, **options)
     except requests.RequestException as error:
         raise RegistryError(f"the registry does not answer: {error}") from error
-    if answer.status_code == 404 or (answer.status_code == 400 and "INVALID_PARAMETER_VALUE" in answer.text):
-        raise ModelNotFound(f"{url} answered {answer.status_code}: {answer.text[:300]}")
-    if not answer.ok:
+    if not answer.ok and answer.status_code not in refused:
         raise RegistryError(f"{url} answered {answer.status_code}: {answer.text[:300]}")
     return answer

@@ -41,8 +41,9 @@ def convert(
     """Convert the folder that PipelineModel.save wrote, without Spark, exactly: doubles throughout.
 
     Every raw column becomes an input [N, 1]: text if a StringIndexer reads it, else doubles; `types`
-    overrides that with `string`, `double` or `integer` (doubles that Spark held as whole numbers). A null
-    number is sent as NaN, a null string as any text that was not seen in training.
+    overrides that with `string`, `double` or `integer` (doubles that Spark held as whole numbers). ONNX has
+    no null: a null string is sent as any text that was not seen in training, a null number as NaN, or, where
+    Spark tells the two apart, as what the Imputer takes for missing.
 
     Outputs bear the names of Spark's columns: `prediction` [N], `probability` and `rawPrediction`
     [N, classes], all in doubles, and `valid` [N], booleans, if there are rows for which Spark would raise an

@@ -97,7 +97,6 @@ def _assemble(stage: Stage, flow: Flow) -> Vector:
         column = flow.column(name)
         if isinstance(column, Scalar):
             number = flow.scalar(stage, name)
-            # A null number arrives as NaN.
             if number.may_be_nan and not keep:
                 flow.invalid(flow.graph.op("IsNaN", number.value))
             column = Vector(1, partial(str, number.value), (Position(number.value),))

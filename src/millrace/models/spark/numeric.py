@@ -74,14 +74,14 @@ def imputer(stage: Stage, flow: Flow) -> None:
 
 def _impute(stage: Stage, flow: Flow, source: str, surrogate: float) -> Scalar:
     graph, column, missing_value = flow.graph, flow.scalar(stage, source), stage.number("missingValue")
-    # A null number arrives as NaN, and is replaced as well.
-    missing = graph.op("IsNaN", column.value)
-    if not np.isnan(missing_value):
-        missing = graph.op("Or", missing, graph.op("Equal", column.value, graph.constant(missing_value)))
+    if np.isnan(missing_value):
+        missing = graph.op("IsNaN", column.value)
+    else:
+        missing = graph.op("Equal", column.value, graph.constant(missing_value))
     # Spark casts the surrogate to the type of the column.
     surrogate = float(np.trunc(surrogate)) if column.integer else surrogate
     value = graph.op("Where", missing, graph.constant(surrogate), column.value)
-    return Scalar(value, integer=column.integer, may_be_nan=bool(np.isnan(surrogate)))
+    return Scalar(value, integer=column.integer, may_be_nan=not np.isnan(missing_value))
 
 
 def bucketizer(stage: Stage, flow: Flow) -> None:

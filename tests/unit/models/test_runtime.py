@@ -1,0 +1,53 @@
+"""The runtime gives equal rows equal bits, however they are grouped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from millrace.models import Bundle, write_bundle
+from millrace.models.runtime import MAX_ROWS, OnnxModel
+from millrace.models.spark import convert
+from tests.unit.models import arithmetic
+from tests.unit.models.saved import load
+
+
+@pytest.fixture
+def forest(tmp_path: Path) -> Bundle:
+    saved = load("forest_binary")
+    model = convert(saved.pipeline)
+    inputs = {i.name: saved.inputs[i.name] for i in model.graph.input}
+    return write_bundle(tmp_path / "bundle", model, inputs, saved.outputs, framework="Spark")
+
+
+def test_gives_equal_bits_in_batches_of_any_size(forest: Bundle) -> None:
+    model, inputs = OnnxModel(forest), forest.verification().inputs
+    repeats = 2 * MAX_ROWS // len(inputs["city"]) + 1
+    many = {name: np.tile(array, (repeats, 1)) for name, array in inputs.items()}
+    together = model.run(many)
+    assert len(together["prediction"]) > 2 * MAX_ROWS
+    for row in range(len(inputs["city"])):
+        single = model.run({name: array[row : row + 1] for name, array in inputs.items()})
+        for name, values in single.items():
+            assert len(values) == 1
+            assert values.tobytes() == together[name][row : row + 1].tobytes()
+            assert values.tobytes() == together[name][row - len(inputs["city"])][None].tobytes()
+
+
+def test_computes_the_outputs_asked_for(tmp_path: Path) -> None:
+    model = OnnxModel(arithmetic.write(tmp_path / "bundle"))
+    inputs, outputs = arithmetic.rows()
+    got = model.run(inputs, ["label"])
+    assert list(got) == ["label"]
+    np.testing.assert_array_equal(got["label"], outputs["label"])
+
+
+def test_wants_rows_of_equal_number(tmp_path: Path) -> None:
+    model = OnnxModel(arithmetic.write(tmp_path / "bundle"))
+    inputs, _ = arithmetic.rows()
+    with pytest.raises(ValueError, match="same number of rows"):
+        model.run({"a": inputs["a"], "b": inputs["b"][:3]})
+    with pytest.raises(ValueError, match="at least one"):
+        model.run({"a": inputs["a"][:0], "b": inputs["b"][:0]})
