@@ -26,6 +26,7 @@ def sizes(*names: str) -> str:
 def variables(role: str) -> str:
     """Table of a role's variables; a sentence where it has none."""
     options, defaults = sources.role_spec(role).get("options", {}), sources.role_defaults(role)
+    examples = sources.role_examples(role)
     if not options:
         return f"The role `{role}` has no variables of its own.\n"
     return table(
@@ -35,19 +36,21 @@ def variables(role: str) -> str:
                 code(name),
                 option.get("type", "str"),
                 code(defaults[name]) if name in defaults else "required" if option.get("required") else "",
-                meaning(option),
+                meaning(option, examples.get(name)),
             ]
             for name, option in options.items()
         ),
     )
 
 
-def meaning(option: dict[str, Any]) -> str:
-    """An option's description and what may be chosen."""
+def meaning(option: dict[str, Any], example: str | None) -> str:
+    """An option's description, what may be chosen, and an example."""
     text = option.get("description", "")
     sentences = [text] if isinstance(text, str) else list(text)
     if "choices" in option:
-        sentences.append(f"One of {codes(str(c) for c in option['choices'])}.")
+        sentences.append(f"One of {codes(str(choice) for choice in option['choices'])}.")
+    if example:
+        sentences.append(f"Example: {code(example)}")
     return " ".join(sentences)
 
 

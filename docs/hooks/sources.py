@@ -79,6 +79,13 @@ def role_defaults(role: str) -> dict[str, Any]:
     return load(PLAYBOOKS / "roles" / role / "defaults/main.yml")
 
 
+def role_examples(role: str) -> dict[str, str]:
+    """Variable -> its example: the comment `Example: VARIABLE: VALUE` in the defaults."""
+    path = PLAYBOOKS / "roles" / role / "defaults/main.yml"
+    text = path.read_text() if path.exists() else ""
+    return dict(re.findall(r"^# Example: (\w+): (.+)$", text, re.M))
+
+
 def alert_groups() -> list[dict[str, Any]]:
     """Groups of alert rules that role prometheus installs."""
     return load(PLAYBOOKS / "roles/prometheus/files/millrace.rules.yml")["groups"]

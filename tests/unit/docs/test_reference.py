@@ -21,6 +21,17 @@ def test_every_variable_of_every_role_is_listed(built: Path) -> None:
     assert [name for name in wanted if name not in text] == []
 
 
+def test_examples_of_the_defaults_are_shown(built: Path) -> None:
+    text = article(built, "reference/roles")
+    found = [
+        value
+        for path in PLAYBOOKS.glob("roles/*/defaults/main.yml")
+        for value in re.findall(r"^# Example: \w+: (.+)$", path.read_text(), re.M)
+    ]
+    assert len(found) > 5
+    assert [value for value in found if f"Example: {value}" not in text] == []
+
+
 def test_every_variable_of_the_site_is_listed_with_its_default(built: Path) -> None:
     text = article(built, "reference/roles")
     values = yaml.safe_load((ALL / "site.yml").read_text())
