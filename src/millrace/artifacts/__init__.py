@@ -12,6 +12,7 @@ from .errors import (
     ClientMissing,
     MissingArtifact,
     RegistryUnreachable,
+    StoreUnwritable,
     WrongChecksum,
 )
 from .fetch import check, fetch
@@ -29,6 +30,7 @@ __all__ = [
     "MissingArtifact",
     "RegistryUnreachable",
     "Store",
+    "StoreUnwritable",
     "WrongChecksum",
     "check",
     "fetch",

@@ -19,6 +19,10 @@ class ClientMissing(ArtifactError):
     """A registry's client (pip, mvn, uv) is not installed."""
 
 
+class StoreUnwritable(ArtifactError):
+    """The store's disk is full, or the store belongs to someone else."""
+
+
 class RegistryUnreachable(ArtifactError):
     """A client did not reach its registry."""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .bom import Bom, load_bom
-from .errors import MissingArtifact
+from .errors import MissingArtifact, StoreUnwritable
 
 KEPT_IDS = 3
 
@@ -114,16 +114,22 @@ class Store:
     @contextlib.contextmanager
     def lock(self, waiting: Callable[[], None]) -> Iterator[None]:
         """One process at a time; calls `waiting` once if another has it."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / "lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                waiting()
-                fcntl.flock(file, fcntl.LOCK_EX)
-            # What an interrupted run left behind.
-            shutil.rmtree(self.root / "tmp", ignore_errors=True)
-            yield
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with (self.root / "lock").open("w") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    waiting()
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                # What an interrupted run left behind.
+                shutil.rmtree(self.root / "tmp", ignore_errors=True)
+                yield
+        except OSError as error:
+            raise StoreUnwritable(
+                f"the artifact store {self.root} cannot be filled ({error.strerror}): make room, "
+                "or set MILLRACE_STORE to a directory of yours"
+            ) from error
 
 
 def _component(note: Path) -> str:

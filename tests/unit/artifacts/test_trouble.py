@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from millrace.artifacts import ClientMissing, RegistryUnreachable, WrongChecksum, fetch, load_bom, reach
+from millrace.artifacts import (
+    ClientMissing,
+    RegistryUnreachable,
+    StoreUnwritable,
+    WrongChecksum,
+    fetch,
+    load_bom,
+    reach,
+)
 from millrace.artifacts.store import Store, digest
 from tests.unit.artifacts.conftest import Clone, make_wheel, sha256
 from tests.unit.artifacts.test_fetch import run
@@ -121,6 +129,13 @@ fetch(store=Path({str(store)!r}), bom=load_bom(Path({str(clone.bom)!r})))
     assert "another fetch is filling" in said[0]
     assert first.wait() == 0
     assert len(registries()) == 1
+
+
+def test_store_that_cannot_be_written(clone: Clone, store: Path) -> None:
+    clone.add_jars("thing", a=b"a")
+    store.write_text("a file, where a directory should be")
+    with pytest.raises(StoreUnwritable, match=r"cannot be filled \(File exists\): .* MILLRACE_STORE"):
+        run(clone, store)
 
 
 def test_mvn_is_missing(clone: Clone, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
