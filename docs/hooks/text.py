@@ -10,10 +10,12 @@ import yaml
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
-    """A Markdown table; cells are put on one line."""
-    names = list(head)
-    lines = [names, ["---"] * len(names), *rows]
-    return "\n".join("| " + " | ".join(cell(value) for value in line) + " |" for line in lines) + "\n"
+    """A Markdown table; cells are put on one line, columns without any text are left out."""
+    lines = [[cell(value) for value in row] for row in rows]
+    kept = [(number, name) for number, name in enumerate(head) if any(line[number] for line in lines)]
+    marked = [[name for _, name in kept], ["---"] * len(kept)]
+    marked += [[line[number] for number, _ in kept] for line in lines]
+    return "\n".join("| " + " | ".join(line) + " |" for line in marked) + "\n"
 
 
 def cell(value: Any) -> str:
