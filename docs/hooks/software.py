@@ -43,4 +43,6 @@ def locks() -> str:
 
 def packages() -> str:
     """Table of Debian's packages on the hosts of each group."""
-    return table(["hosts", "packages"], ([group, codes(held)] for group, held in sources.packages().items()))
+    return table(
+        ["hosts", "packages"], ([group, codes(held)] for group, held in sources.packages().items() if held)
+    )
