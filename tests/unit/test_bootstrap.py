@@ -145,7 +145,7 @@ def test_environment_follows_its_lock(bootstrap: Bootstrap) -> None:
 
 
 def test_tests_get_more_and_the_rest_lives_with_it(bootstrap: Bootstrap) -> None:
-    for verb in ("status", "test", "status", "lint"):
+    for verb in ("status", "test", "status", "test"):
         bootstrap.run(FAKE_VENV + FAKE_FILL + "prepare_venv", verb)
     assert bootstrap.filled() == ["cli.txt", "dev.txt"]
 
