@@ -59,6 +59,7 @@ SCHEMA = StructType(
         StructField("price", DoubleType()),
     ]
 )
+CITIES = 30
 INPUTS = ["city", "colour", "month", "code", "length", "weight"]
 
 
@@ -66,9 +67,9 @@ def training_rows() -> pd.DataFrame:
     """600 rows in which the categories matter, 30 cities among them."""
     random = np.random.default_rng(7)
     n = 600
-    city, colour = random.zipf(1.4, n) % 30, random.integers(0, 3, n)
+    city, colour = random.zipf(1.4, n) % CITIES, random.integers(0, 3, n)
     month, length, weight = random.integers(1, 13, n), random.normal(10, 4, n), random.gamma(2, 3, n)
-    effect = random.normal(0, 2, 30)[city] + np.array([1.5, -1, 0])[colour]
+    effect = random.normal(0, 2, CITIES)[city] + np.array([1.5, -1, 0])[colour]
     score = effect + 0.2 * length - 0.3 * weight + random.normal(0, 1, n)
     return pd.DataFrame(
         {
@@ -101,6 +102,14 @@ def with_missing(rows: pd.DataFrame) -> pd.DataFrame:
     rows.iloc[::5, rows.columns.get_loc("length")] = math.nan
     rows.iloc[::7, rows.columns.get_loc("weight")] = -1.0
     return rows
+
+
+def with_city_codes(rows: pd.DataFrame) -> pd.DataFrame:
+    """The same with the number of the city in `code`, 99 for one unheard of; labels swapped, so that
+    left sets are the larger ones.
+    """
+    numbers = rows["city"].str.removeprefix("city ").replace("unheard of", "99")
+    return rows.assign(code=numbers.astype(float), late=1 - rows["late"])
 
 
 def indexer(invalid: str) -> StringIndexer:
@@ -181,6 +190,11 @@ def pipelines() -> dict[str, list[Any]]:
             assemble("code_index", "month_index", "length"),
             DecisionTreeClassifier(maxDepth=5, maxBins=64, seed=1),
         ],
+        # Indexes made elsewhere: those beyond the known ones go where Spark's set splits send them.
+        "gbt_sets_beyond": [
+            assemble("code", "length", "weight"),
+            GBTClassifier(labelCol="late", maxIter=6, maxDepth=4, maxBins=64, seed=1),
+        ],
         "tree_one_leaf": [
             assemble(*NUMERIC),
             DecisionTreeRegressor(labelCol="price", minInstancesPerNode=600, seed=1),
@@ -242,7 +256,12 @@ def make(spark: SparkSession, name: str, stages: list[Any]) -> None:
         training = with_missing(training)
     if name in ("linear_missing", "gbt_sets_keep", "gbt_sets_skip"):
         questions = with_missing(questions)
+    if name == "gbt_sets_beyond":
+        training, questions = with_city_codes(training), with_city_codes(questions)
     frame = data_frame(spark, training)
+    if name == "gbt_sets_beyond":
+        nominal = {"ml_attr": {"type": "nominal", "name": "code", "num_vals": CITIES}}
+        frame = frame.withMetadata("code", nominal)
     model = Pipeline(stages=stages).fit(frame)
     folder = FIXTURES / name
     shutil.rmtree(folder, ignore_errors=True)

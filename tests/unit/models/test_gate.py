@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from millrace.models import Bundle, VerificationFailed, verify, write_bundle
 from millrace.models.runtime import OnnxModel
@@ -83,6 +84,19 @@ def test_labels_kept_as_doubles_must_be_equal(tmp_path: Path) -> None:
 
     with pytest.raises(VerificationFailed, match=r"'prediction' differs .* in 1 of .* row 4: inputs {'city'"):
         verify(spark_bundle(tmp_path / "wrong", swap))
+
+
+def test_a_label_is_equal_or_it_is_not(tmp_path: Path) -> None:
+    """One that is nearly a whole number is none."""
+    column = [helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["N", 1]) for name in ("a", "label")]
+    nodes = [helper.make_node("Add", ["a", "little"], ["label"])]
+    little = helper.make_tensor("little", TensorProto.DOUBLE, [], [1e-10])
+    graph = helper.make_graph(nodes, "nearly", column[:1], column[1:], [little])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    rows = np.array([[0.0], [1.0]])
+    bundle = write_bundle(tmp_path / "bundle", model, {"a": rows}, {"label": rows}, framework="none")
+    with pytest.raises(VerificationFailed, match="in 2 of 2"):
+        verify(bundle)
 
 
 def test_refuses_a_model_that_is_off_by_a_category(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from millrace.models import Bundle, write_bundle
-from millrace.models.runtime import MAX_ROWS, OnnxModel
+from millrace.models.runtime import OnnxModel
 from millrace.models.spark import convert
 from tests.unit.models import arithmetic
 from tests.unit.models.saved import load
@@ -24,16 +24,32 @@ def forest(tmp_path: Path) -> Bundle:
 
 def test_gives_equal_bits_in_batches_of_any_size(forest: Bundle) -> None:
     model, inputs = OnnxModel(forest), forest.verification().inputs
-    repeats = 2 * MAX_ROWS // len(inputs["city"]) + 1
+    repeats = 5000 // len(inputs["city"])
     many = {name: np.tile(array, (repeats, 1)) for name, array in inputs.items()}
     together = model.run(many)
-    assert len(together["prediction"]) > 2 * MAX_ROWS
     for row in range(len(inputs["city"])):
         single = model.run({name: array[row : row + 1] for name, array in inputs.items()})
         for name, values in single.items():
             assert len(values) == 1
             assert values.tobytes() == together[name][row : row + 1].tobytes()
             assert values.tobytes() == together[name][row - len(inputs["city"])][None].tobytes()
+
+
+@pytest.mark.parametrize(("rows", "calls"), [(1, [2]), (2, [2]), (2000, [2000]), (4001, [2000, 2000, 2])])
+def test_never_asks_for_one_row_nor_for_more_than_2000(rows: int, calls: list[int], tmp_path: Path) -> None:
+    """Batches of these sizes are the ones that ONNX Runtime may compute with other bits."""
+    model = OnnxModel(arithmetic.write(tmp_path / "bundle"))
+    session, seen = model.session, []
+
+    class Recorder:
+        def run(self, names: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+            seen.append(len(inputs["a"]))
+            return session.run(names, inputs)
+
+    model.session = Recorder()
+    inputs, outputs = arithmetic.rows(rows)
+    np.testing.assert_array_equal(model.run(inputs)["total"], outputs["total"])
+    assert seen == calls
 
 
 def test_computes_the_outputs_asked_for(tmp_path: Path) -> None:

@@ -95,6 +95,7 @@ def test_refuses_an_unknown_stage_by_its_name(
     [
         ("gbt_sets_keep", "GBTClassifier", {"thresholds": [0.3, 0.7]}, "GBTClassifier_.*thresholds"),
         ("gbt_sets_keep", "GBTClassifier", {"leafCol": "leaf"}, "leafCol"),
+        ("logistic_one_hot", "LogisticRegression", {"thresholds": [0.3, 0.7]}, "thresholds"),
         ("logistic_one_hot", "LogisticRegression", {"threshold": 0.3}, "threshold is 0.3"),
         ("gbt_sets_keep", "StringIndexer", {"handleInvalid": "guess"}, "handleInvalid='guess'"),
         ("gbt_sets_keep", "VectorAssembler", {"inputCols": ["month"]}, "GBTClassifier.*wants 5 features"),
