@@ -21,12 +21,14 @@ import numpy as np
 import pandas as pd
 import pyspark
 from data import CATEGORIES, COLUMNS, NUMBERS, read_flights, verification_rows
+from pyspark.errors import PySparkException
 from pyspark.ml import Pipeline, PipelineModel
 from pyspark.ml.classification import GBTClassifier
 from pyspark.ml.feature import OneHotEncoder, StringIndexer, VectorAssembler
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.connect.client.retries import DefaultPolicy
 from sklearn.metrics import accuracy_score, roc_auc_score
 from workspace import Workspace
 
@@ -39,6 +41,26 @@ STARTED = time.monotonic()
 
 def say(text: str) -> None:
     print(f"{time.monotonic() - STARTED:6.1f} s  {text}", flush=True)
+
+
+def connect() -> SparkSession:
+    """A session with the Spark of SPARK_REMOTE. Raises SystemExit when it does not answer soon."""
+    if not os.environ.get("SPARK_REMOTE"):
+        raise SystemExit('SPARK_REMOTE is not set: run `eval "$(millrace env)"` first')
+    spark = SparkSession.builder.getOrCreate()
+    patience = spark.client.get_retry_policies()
+    # By itself it would try for ten minutes without a word.
+    spark.client.set_retry_policies([DefaultPolicy(max_retries=5)])
+    say("asking Spark Connect")
+    try:
+        say(f"connected to Spark {spark.version}")
+    except PySparkException as error:
+        where = os.environ["SPARK_REMOTE"].split("/;")[0]
+        raise SystemExit(
+            f"Spark Connect at {where} does not answer, see `millrace status`: {error}"
+        ) from None
+    spark.client.set_retry_policies(patience)
+    return spark
 
 
 def pipeline() -> Pipeline:
@@ -88,17 +110,14 @@ def main() -> None:
     )
     parser.add_argument("--no-register", action="store_true", help="stop before the registry")
     options = parser.parse_args()
-    if not os.environ.get("SPARK_REMOTE"):
-        raise SystemExit('SPARK_REMOTE is not set: run `eval "$(millrace env)"` first')
 
     flights = read_flights()
     rows = verification_rows(flights)
     say(f"{len(flights):,} of them arrived, {flights['label'].mean():.1%} more than 15 minutes late")
     with ExitStack() as stack:
         keep = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        spark = SparkSession.builder.getOrCreate()
+        spark = connect()
         stack.callback(spark.stop)
-        say(f"connected to Spark {spark.version}")
         site = stack.enter_context(Workspace(spark, "flights"))
         everything = site.upload(flights.assign(row=np.arange(len(flights))), "flights.parquet")
         say("data is on the site")
