@@ -268,4 +268,4 @@ def _own_version() -> str:
     try:
         return version("millrace")
     except PackageNotFoundError:
-        return "unknown"
+        return "from source"

@@ -42,22 +42,11 @@ from pyspark.ml.regression import (
 )
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import DoubleType, IntegerType, StringType, StructField, StructType
 
 FIXTURES = Path(__file__).parent / "fixtures"
-SCHEMA = StructType(
-    [
-        StructField("row", IntegerType()),
-        StructField("city", StringType()),
-        StructField("colour", StringType()),
-        StructField("month", IntegerType()),
-        StructField("code", DoubleType()),
-        StructField("length", DoubleType()),
-        StructField("weight", DoubleType()),
-        StructField("late", DoubleType()),
-        StructField("kind", StringType()),
-        StructField("price", DoubleType()),
-    ]
+SCHEMA = (
+    "row int, city string, colour string, month int, code double, length double, weight double, "
+    "late double, kind string, price double"
 )
 CITIES = 30
 INPUTS = ["city", "colour", "month", "code", "length", "weight"]
