@@ -164,6 +164,14 @@ def test_finds_every_prediction_server(host: Any) -> None:
     checks.wait_for(f"{expected} prediction servers are found by SRV and ready", found, 30)
 
 
+@pytest.mark.parametrize("service", sorted({k for k in NAMED.values() if SITE.services[k].get("gateway")}))
+def test_every_service_behind_it_is_up(host: Any, service: str) -> None:
+    def up() -> bool:
+        return metric(host, "haproxy_backend_active_servers", proxy=service) >= 1
+
+    checks.wait_for(f"the gateway sees a server of {service}", up, 30)
+
+
 def test_metrics_demand_a_certificate(host: Any) -> None:
     answer = host.run(f"{CURL} https://{SITE.address(host)}:{METRICS}/metrics")
     assert answer.rc != 0, "answers anyone"
