@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import yaml
 
 from millrace import ansible, project
 from millrace.cli import program
@@ -20,9 +22,13 @@ STALE = 7 * 86400
 
 
 class Follower:
-    """Reads Ansible's output line by line: seconds and changes by role, and the last failure."""
+    """Reads Ansible's output line by line: seconds and changes by role, and the last failure.
 
-    def __init__(self, note: Callable[[str], None], say: Callable[[str], None]) -> None:
+    `order` names the roles of the playbook. What one includes, or does again in a handler, counts as its own.
+    """
+
+    def __init__(self, order: Sequence[str], note: Callable[[str], None], say: Callable[[str], None]) -> None:
+        self._order = list(order)
         self._note, self._say = note, say
         self._role, self._since, self._changes = "", time.monotonic(), 0
         self._task = ""
@@ -35,14 +41,16 @@ class Follower:
         head = HEAD.match(line)
         if head:
             self._in_failure = False
-            self._enter(head["role"] or "")
-            self._task = head["task"]
-            self._note(f"{self._role or 'site.yml'}: {self._task}")
+            if head["role"] in self._order:
+                self._enter(head["role"])
+                self._order = self._order[self._order.index(head["role"]) :]
+            self._task = f"{head['role']}: {head['task']}" if head["role"] else head["task"]
+            self._note(self._task)
         elif line.startswith("changed: ["):
             self._changes += 1
         elif FAILURE.match(line):
             if not self._in_failure:
-                self._failure = [f"{self._role}: {self._task}"] if self._task else []
+                self._failure = [self._task] if self._task else []
             self._in_failure = True
             self._failure.append(line)
         elif line.startswith("...ignoring") or line.startswith("PLAY RECAP"):
@@ -79,13 +87,19 @@ def run(site: Site, note: Callable[[str], None], say: Callable[[str], None], *ex
     Raises Problem with the task that failed.
     """
     log = site.directory / "logs" / "converge.log"
-    follower = Follower(note, say)
+    follower = Follower(roles(), note, say)
     words = [ansible.tool("ansible-playbook"), *ansible.arguments(site.inventories), "site.yml", *extra]
     code = program.run(words, log, follower.line, ansible.environment(), project.playbooks())
     follower.close()
     if code:
         raise Problem(f"site.yml failed: {follower.failure or 'no task says why'}\nThe whole output: {log}")
     return follower.changed
+
+
+def roles() -> list[str]:
+    """Roles of site.yml, in order."""
+    plays = yaml.safe_load((project.playbooks() / "site.yml").read_text())
+    return [role["role"] for play in plays for role in play.get("roles", ())]
 
 
 def fingerprint(site: Site) -> dict[str, object]:

@@ -18,6 +18,12 @@ ok: [node1]
 RUNNING HANDLER [dns : Reload] *************************************************
 changed: [node1]
 
+TASK [artifact : Install dns] **************************************************
+changed: [node1]
+
+TASK [base : Again for dns] ****************************************************
+changed: [node1]
+
 TASK [kafka : Wait until it answers] *******************************************
 [ERROR]: Task failed: Module failed: no answer at 9092
 fatal: [node1]: FAILED! =>
@@ -32,7 +38,7 @@ node1                      : ok=12   changed=2    unreachable=0    failed=1    s
 def follow(output: str) -> tuple[Follower, list[str], list[str]]:
     notes: list[str] = []
     said: list[str] = []
-    follower = Follower(notes.append, said.append)
+    follower = Follower(["base", "dns", "kafka"], notes.append, said.append)
     for line in output.splitlines():
         follower.line(line)
     follower.close()
@@ -44,6 +50,11 @@ def test_every_role_is_shown_once_with_its_changes() -> None:
     assert [line.split()[0] for line in said] == ["base", "dns", "kafka"]
     assert said[0].endswith("s, 1 changed")
     assert said[2].endswith("s")
+
+
+def test_what_a_role_includes_counts_as_its_own() -> None:
+    _, _, said = follow(OUTPUT)
+    assert said[1].endswith("s, 3 changed")
 
 
 def test_the_note_is_the_task_that_runs() -> None:
