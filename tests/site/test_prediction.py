@@ -1,4 +1,4 @@
-"""Prediction servers: every process by itself, all of them behind the gateway, and what happens when one ends."""
+"""Prediction servers: each process alone, all behind the gateway, and what happens when one ends."""
 
 import json
 import threading
