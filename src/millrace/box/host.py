@@ -143,14 +143,14 @@ def host_keys(container: Container, address: str, note: Callable[[str], None]) -
     while not answers(address):
         container.reload()
         if container.status != "running" or time.monotonic() > deadline:
-            said = b"".join(container.logs(tail=5, stream=True)).decode(errors="replace").strip()
+            said = container.logs(tail=5).decode(errors="replace").strip()
             raise Problem(
                 f"{container.name} does not answer ssh at {address} ({container.status}): {said or 'no log'}"
             )
         note(f"waiting for ssh at {address}")
         time.sleep(0.3)
     code, keys = container.exec_run(["sh", "-c", "cat /etc/ssh/ssh_host_*_key.pub"])
-    if code:
+    if code or not isinstance(keys, bytes):
         raise Problem(f"{container.name} has no ssh host keys: `./millrace down` and make it again.")
     return "".join(f"{address} {' '.join(line.split()[:2])}\n" for line in keys.decode().splitlines())
 

@@ -12,7 +12,9 @@ from millrace.cli import app, env, predict, services
 from millrace.cli.completion import Shell, script
 from millrace.problem import Problem
 
-NAMES = [command.callback.__name__ for command in app.registered_commands if command.callback]
+NAMES = [
+    str(command.name or command.callback.__name__) for command in app.registered_commands if command.callback
+]
 
 
 @pytest.fixture(autouse=True)
