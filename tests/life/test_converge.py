@@ -35,7 +35,7 @@ def only_apt_reaches_the_world(hosts: list[Any]) -> Iterator[None]:
         for forwarder in forwarders:
             host.check_output("ip route add %s via %s", forwarder, gateway)
         host.check_output("ip route add default via %s table 100", gateway)
-        host.check_output("ip rule add uidrange %s-%s lookup 100", *[host.user("_apt").uid] * 2)
+        host.check_output("ip rule add uidrange %s-%s lookup 100", *[str(host.user("_apt").uid)] * 2)
         host.check_output("ip route del default")
     yield
     for host in hosts:

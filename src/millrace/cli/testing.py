@@ -26,6 +26,7 @@ class Testing:
         self.site, self.what = site, what
         self.keep = keep or bool(what)
         self.suites = choose(what)
+        self._fresh = any(suite.name == "converge" for suite in self.suites)
         self.logs = state_root() / f"{site}-logs"
         self._screen = Screen()
         self._results: list[Result] = []
@@ -33,14 +34,14 @@ class Testing:
     def run(self) -> Result:
         """The sum of all results. Raises Problem when the site cannot be made."""
         self.logs.mkdir(parents=True, exist_ok=True)
-        if not self.what:
+        if self._fresh:
             self._clean()
         alone = [suite for suite in self.suites if not suite.site]
         on_site = [suite for suite in self.suites if suite.site]
         for suite in alone:
             self._run(suite)
         if on_site:
-            self._make_site(converged=bool(self.what))
+            self._make_site()
         for number, suite in enumerate(on_site):
             result = self._run(suite)
             if suite.name == "converge" and result.failed:
@@ -68,10 +69,10 @@ class Testing:
             self._screen.write(f"        {results[0].words}\n{problem}")
         return results[0]
 
-    def _make_site(self, converged: bool) -> None:
-        """A host that is ready to converge, or a converged site."""
+    def _make_site(self) -> None:
+        """A host for the suite that converges it, else a converged site."""
         making = Making(self.site, None if self._there() else free_port(), None, ())
-        steps.run(making.site_steps() if converged else making.host_steps(), self._screen)
+        steps.run(making.host_steps() if self._fresh else making.site_steps(), self._screen)
 
     def _there(self) -> bool:
         client = engine.answering()
