@@ -14,7 +14,7 @@ import requests
 
 import millrace
 from millrace import project
-from millrace.cli import program, train
+from millrace.cli import environments, program, train
 from millrace.cli.deploy import sentence
 from millrace.cli.gateway import Gateway
 from millrace.cli.screen import Line
@@ -30,10 +30,10 @@ def training_environment(log: Path) -> Step:
     """The environment in which examples are trained, made once for a machine."""
 
     def do(line: Line) -> str:
-        return str(train.environment(log, line.note).parents[1])
+        return str(environments.make(environments.TRAINING, log, line.note).parents[1])
 
     def done(line: Line) -> str | None:
-        python = train.ready()
+        python = environments.ready(environments.TRAINING)
         return str(python.parents[1]) if python else None
 
     return Step("training environment", do, done)
@@ -49,7 +49,8 @@ def train_and_deploy(model: str, site: Callable[[], Site]) -> list[Step]:
 
     def do_train(line: Line) -> str:
         log = site().directory / "logs" / f"train-{model}.log"
-        words, variables = train.command(site(), train.environment(log, line.note), model)
+        python = environments.make(environments.TRAINING, log, line.note)
+        words, variables = train.command(site(), python, model)
         said: list[str] = []
 
         def listen(text: str) -> None:
