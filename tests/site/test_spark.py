@@ -34,17 +34,21 @@ def port(service: str) -> int:
     return int(SITE.services[service]["port"])
 
 
-def session(token: str = "", directory: str = DIRECTORY) -> Any:
+def session(given: str, directory: str = DIRECTORY) -> Any:
     """What a client gets that connects through the gateway and computes (without a directory: nothing)."""
     remote = f"sc://connect.{SITE.domain}:{port('gateway')}/;use_ssl=true"
-    if token:
-        remote += f";token={token}"
+    if given:
+        remote += f";token={given}"
     question = {"remote": remote, "ca": f"{TLS}/ca.crt", "rows": ROWS, "directory": directory}
     return run_program(FIRST, "spark_session.py", question, "spark")
 
 
+def token() -> str:
+    return SITE.secrets["spark_connect_token"]
+
+
 def computes() -> bool:
-    answer = session(SITE.secrets["spark_connect_token"])
+    answer = session(token())
     assert answer == {"answer": SUMS}, answer
     return True
 
@@ -111,9 +115,9 @@ def test_a_session_through_the_gateway_computes() -> None:
     assert computes()
 
 
-@pytest.mark.parametrize("token", ["wrong", ""])
-def test_without_the_token_no_session_is_had(token: str) -> None:
-    error = session(token, directory="").get("error", "let in")
+@pytest.mark.parametrize("given", ["wrong", ""])
+def test_without_the_token_no_session_is_had(given: str) -> None:
+    error = session(given, directory="").get("error", "let in")
     assert "uthenticat" in error, error
 
 
@@ -144,14 +148,26 @@ def test_a_restarted_master_knows_its_workers_and_the_session_server() -> None:
     assert computes()
 
 
+def test_after_a_crash_of_everything_a_session_computes() -> None:
+    before = {unit: checks.show(FIRST, unit, "MainPID") for unit in units(FIRST)}
+    FIRST.check_output(f"kill -9 {' '.join(before.values())}")
+
+    def there(unit: str) -> bool:
+        return FIRST.service(unit).is_running and checks.show(FIRST, unit, "MainPID") != before[unit]
+
+    for unit in before:
+        checks.wait_for(f"{unit} runs again", lambda unit=unit: there(unit))
+    assert computes()
+
+
 def test_a_restarted_worker_comes_back_to_the_master(host: Any) -> None:
     checks.check_survives_restart(host, WORKER, lambda: workers() == all_workers())
 
 
-def test_a_restarted_session_server_computes_and_history_shows_what_ended() -> None:
-    checks.check_survives_restart(FIRST, HISTORY, lambda: page("spark-history", "/api/v1/applications"))
+def test_a_restarted_session_server_answers_and_history_shows_what_ended() -> None:
     ended = page("spark", "/json/")["activeapps"][0]["id"]
-    checks.check_survives_restart(FIRST, CONNECT, computes)
+    checks.check_survives_restart(FIRST, CONNECT, lambda: session(token(), directory="").get("answer"))
+    checks.check_survives_restart(FIRST, HISTORY, lambda: page("spark-history", "/api/v1/applications"))
 
     def shown() -> bool:
         listed = page("spark-history", "/api/v1/applications?status=completed")
