@@ -28,9 +28,10 @@ def ask(
     headers: dict[str, str] | None = None,
     body: str = "",
     certificate: str = CERTIFICATE,
+    at: str = "",
 ) -> tuple[int, str]:
-    """Status and body that a service answers under the host's name; (0, why) when nothing is answered."""
-    url = f"https://{name_of(host)}:{SITE.services[service]['port']}{path}"
+    """Status and body that a service answers under a host's name (`at` or its own); (0, why) without any."""
+    url = f"https://{at or name_of(host)}:{SITE.services[service]['port']}{path}"
     words = [f"curl -sS -m 20 {CA} {certificate} -X {method} -w %s"]
     values = [r"\n%{http_code}", url]
     for name, value in (headers or {}).items():

@@ -6,46 +6,17 @@ import json
 from typing import Any
 
 import pytest
-import testinfra
 
 from tests.site import checks
-from tests.site.inside import TLS, ask, check_demands_certificate, name_of, run_program
+from tests.site.inside import ask, check_demands_certificate, name_of
 from tests.site.live import SITE
+from tests.site.topics import DEPLOYMENTS, kafka, records
 
 testinfra_hosts = SITE.hosts("store")
 UNIT = "millrace-kafka.service"
 FRONT = "millrace-kafka-tls.service"
-# The topic of deployment records, by the name that the services that follow it are configured with.
-TOPIC = "millrace.deployments"
-FIRST = testinfra.get_host(SITE.hosts("store")[0])
 # No model's: a record without a value under this key changes nothing for those who follow the topic.
 KEY = "site-kafka"
-
-
-def kafka(user: str, do: str, password: str = "", **question: Any) -> Any:
-    """One thing asked by a user of Kafka, from the first store host, by the names that the zone gives."""
-    settings = {
-        "bootstrap.servers": ",".join(
-            f"{member['name']}.{SITE.domain}:{SITE.services['kafka']['port']}"
-            for member in SITE.members("store")
-        ),
-        "security.protocol": "SASL_SSL",
-        "sasl.mechanism": "SCRAM-SHA-512",
-        "sasl.username": user,
-        "sasl.password": password or SITE.secrets[f"kafka_{user}"],
-        "ssl.ca.location": f"{TLS}/ca.crt",
-        "ssl.certificate.location": f"{TLS}/host.crt",
-        "ssl.key.location": f"{TLS}/host.key",
-        "log_level": 0,
-    }
-    return run_program(FIRST, "kafka_client.py", {"do": do, "settings": settings, **question}, "kafka-admin")
-
-
-def records() -> dict[str, str]:
-    """Last value under each key, as a prediction server reads them."""
-    answer = kafka("prediction", "read", topic=TOPIC)
-    assert "answer" in answer, answer
-    return {key: value for key, value in dict(answer["answer"]).items() if value is not None}
 
 
 def test_unit(host: Any) -> None:
@@ -81,7 +52,7 @@ def test_its_files_are_its_own(host: Any) -> None:
 
 
 def test_a_user_logs_in_by_the_hosts_name_and_sees_what_is_his() -> None:
-    assert kafka("prediction", "log_in") == {"answer": [TOPIC]}
+    assert kafka("prediction", "log_in") == {"answer": [DEPLOYMENTS]}
 
 
 @pytest.mark.parametrize(
@@ -92,25 +63,25 @@ def test_a_wrong_login_is_refused(user: str, password: str) -> None:
 
 
 def test_deployments_are_compacted_and_on_as_many_brokers_as_can_be() -> None:
-    answer = kafka("admin", "describe", topic=TOPIC)["answer"]
+    answer = kafka("admin", "describe", topic=DEPLOYMENTS)["answer"]
     assert answer["settings"]["cleanup.policy"] == "compact"
     # One partition: records of all models have one order.
     assert [len(replicas) for replicas in answer["replicas"]] == [min(3, len(SITE.members("store")))]
 
 
 def test_control_writes_and_prediction_servers_read() -> None:
-    assert kafka("control", "write", topic=TOPIC, key=KEY, value="") == {"answer": None}
-    assert [KEY, None] in kafka("prediction", "read", topic=TOPIC)["answer"]
+    assert kafka("control", "write", topic=DEPLOYMENTS, key=KEY, value="") == {"answer": None}
+    assert [KEY, None] in kafka("prediction", "read", topic=DEPLOYMENTS)["answer"]
 
 
 @pytest.mark.parametrize(
     ("user", "question"),
     [
-        ("prediction", {"do": "write", "topic": TOPIC, "key": KEY, "value": ""}),
+        ("prediction", {"do": "write", "topic": DEPLOYMENTS, "key": KEY, "value": ""}),
         ("prediction", {"do": "create", "topic": KEY}),
         ("control", {"do": "create", "topic": KEY}),
         ("control", {"do": "write", "topic": "__consumer_offsets", "key": KEY, "value": ""}),
-        ("control", {"do": "describe", "topic": TOPIC}),
+        ("control", {"do": "describe", "topic": DEPLOYMENTS}),
     ],
 )
 def test_refuses_what_a_user_has_no_right_to(user: str, question: dict[str, str]) -> None:
