@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -41,7 +42,13 @@ class VerificationFailed(Exception):
         )
 
 
-def verify(bundle: Bundle, session: OnnxModel | None = None) -> None:
+class Computes(Protocol):
+    """A loaded model, whatever computes it."""
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]: ...
+
+
+def verify(bundle: Bundle, session: Computes | None = None) -> None:
     """Return if the bundle reproduces its verification rows, else raise VerificationFailed.
 
     Integers, booleans, text and labels must be equal, numbers within TOLERANCE.

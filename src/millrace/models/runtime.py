@@ -6,6 +6,8 @@ may several threads. Hence one thread, a single row padded to two, and at most `
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -34,6 +36,9 @@ _ONNX_TYPES = {
 
 class OnnxModel:
     """A loaded model. `run` may be called from several threads."""
+
+    platform = "onnxruntime_onnx"
+    inline = True
 
     def __init__(self, bundle: Bundle) -> None:
         """Load the model of a bundle. Raises InvalidBundle when it does not load or has another signature."""
@@ -64,12 +69,17 @@ class OnnxModel:
         _check("output", bundle.outputs, self.session.get_outputs())
 
     def run(
-        self, inputs: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None
+        self,
+        inputs: Mapping[str, np.ndarray],
+        outputs: Sequence[str] | None = None,
+        *,
+        timeout: float | None = None,
     ) -> dict[str, np.ndarray]:
         """Outputs by name, for arrays [N, ...] of all inputs (text as object arrays of str), N at least 1.
 
-        `outputs` restricts what is computed; by default all outputs of the bundle.
-        Raises ValueError when there is no row or row counts differ.
+        `outputs` restricts what is computed; by default all outputs of the bundle. After `timeout` seconds
+        no further `MAX_ROWS` rows are begun.
+        Raises ValueError when there is no row or row counts differ, TimeoutError.
         """
         names = list(outputs) if outputs is not None else self._output_names
         counts = {len(array) for array in inputs.values()}
@@ -81,11 +91,19 @@ class OnnxModel:
             return {n: a[:1] for n, a in zip(names, self.session.run(names, padded), strict=True)}
         if rows <= MAX_ROWS:
             return dict(zip(names, self.session.run(names, dict(inputs)), strict=True))
-        parts = [
-            self.run({name: array[start : start + MAX_ROWS] for name, array in inputs.items()}, names)
-            for start in range(0, rows, MAX_ROWS)
-        ]
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        parts = []
+        for start in range(0, rows, MAX_ROWS):
+            if time.monotonic() > end:
+                raise TimeoutError(f"{start} of {rows} rows were computed in {timeout} s")
+            parts.append(
+                self.run({name: array[start : start + MAX_ROWS] for name, array in inputs.items()}, names)
+            )
         return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+    def close(self) -> None:
+        """Let go of the session."""
+        del self.session
 
 
 def _check(kind: str, declared: tuple[Tensor, ...], actual: Sequence[ort.NodeArg]) -> None:

@@ -1,21 +1,12 @@
 """A loaded model version: V2 request in, V2 answer out."""
 
 import time
-from typing import Any, Protocol
-
-from numpy.typing import NDArray
+from typing import Any
 
 from millrace.serving import protocol
 from millrace.serving.metrics import ModelMetrics
 from millrace.serving.protocol import BadRequest, Signature
-
-
-class Runtime(Protocol):
-    """What computes: `millrace.models.runtime.OnnxModel`."""
-
-    def run(
-        self, inputs: dict[str, NDArray[Any]], outputs: list[str] | None = None
-    ) -> dict[str, NDArray[Any]]: ...
+from millrace.serving.runtimes import Runtime
 
 
 class ModelVersion:
@@ -36,6 +27,7 @@ class ModelVersion:
         self.digest = digest
         self.signature = signature
         self.busy = 0
+        self.platform = runtime.platform
         self._run = runtime.run
         self._metrics = metrics
         self._max_rows = max_rows
@@ -66,7 +58,7 @@ class ModelVersion:
         return {
             "name": self.name,
             "versions": [self.version],
-            "platform": "onnx",
+            "platform": self.platform,
             "inputs": [
                 {"name": t.name, "datatype": t.datatype, "shape": t.shape}
                 for t in self.signature.inputs.values()

@@ -17,7 +17,6 @@ import uvicorn
 from prometheus_client import REGISTRY
 
 from millrace.models import Bundle, verify
-from millrace.models.runtime import OnnxModel
 from millrace.serving.app import App
 from millrace.serving.asgi import PeerProtocol
 from millrace.serving.config import ServingConfig, Tls
@@ -27,6 +26,7 @@ from millrace.serving.metrics import ServingMetrics
 from millrace.serving.protocol import Signature
 from millrace.serving.records import Record
 from millrace.serving.replica import Loader, Replica
+from millrace.serving.runtimes import load_runtime
 from millrace.serving.store import ReplicaStore
 
 log = logging.getLogger("millrace.serving")
@@ -129,7 +129,7 @@ def loader(metrics: ServingMetrics, max_rows: int) -> Loader:
     """What turns a bundle into a version in memory, warm."""
 
     def load(record: Record, bundle: Bundle, check: bool) -> ModelVersion:
-        runtime = OnnxModel(bundle)
+        runtime = load_runtime(bundle)
         if check:
             verify(bundle, runtime)
         rows = bundle.verification()

@@ -126,7 +126,7 @@ def test_metadata(server: Running) -> None:
         assert server.ask("GET", path).json() == {
             "name": "tiny",
             "versions": ["1"],
-            "platform": "onnx",
+            "platform": "onnxruntime_onnx",
             "inputs": [
                 {"name": "x", "datatype": "FP64", "shape": [-1, 1]},
                 {"name": "kind", "datatype": "BYTES", "shape": [-1, 1]},
@@ -194,8 +194,13 @@ def test_a_bad_request_is_told_and_the_next_is_answered(
 
 def test_rows_that_the_model_cannot_compute_are_the_senders_fault(server: Running) -> None:
     class Picky:
-        def run(self, inputs: dict[str, Any], outputs: list[str] | None = None) -> dict[str, Any]:
+        platform = "picky"
+        inline = True
+
+        def run(self, inputs: Any, outputs: Any = None, *, timeout: float | None = None) -> dict[str, Any]:
             raise RuntimeError("no such category\nat a line of some source file")
+
+        def close(self) -> None: ...
 
     signature = Signature(server.bundle.inputs, server.bundle.outputs)
     picky = ModelVersion("tiny", "1", server.bundle.digest, signature, Picky(), ModelMetrics(), 10)
