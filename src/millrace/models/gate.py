@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from millrace.models.runtime import OnnxModel
 from millrace.models.tensors import Tensor
 
 #: How far numbers may be from the framework's own, absolutely or, beyond 1, relatively.
-TOLERANCE = {"FP64": 1e-9, "FP32": 1e-5}
+TOLERANCE = {"FP64": 1e-9, "FP32": 1e-5, "FP16": 1e-3}
 #: Outputs that hold labels even where the framework keeps them as whole floating-point numbers.
 LABELS = {"prediction", "label"}
 
@@ -41,7 +42,13 @@ class VerificationFailed(Exception):
         )
 
 
-def verify(bundle: Bundle, session: OnnxModel | None = None) -> None:
+class Computes(Protocol):
+    """A loaded model, whatever computes it."""
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]: ...
+
+
+def verify(bundle: Bundle, session: Computes | None = None) -> None:
     """Return if the bundle reproduces its verification rows, else raise VerificationFailed.
 
     Integers, booleans, text and labels must be equal, numbers within TOLERANCE.

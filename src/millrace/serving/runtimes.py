@@ -1,0 +1,56 @@
+"""What computes a bundle's answers, chosen by the runtime that its manifest names."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from millrace.models import Bundle, InvalidBundle, OnnxModel
+
+
+class Runtime(Protocol):
+    """A loaded model. `run` may be called from several threads at once."""
+
+    @property
+    def platform(self) -> str:
+        """What the protocol's model metadata call it, as in `onnxruntime_onnx`."""
+
+    @property
+    def inline(self) -> bool:
+        """Whether a small call may run on the event loop; else every call runs in a thread."""
+
+    def run(
+        self,
+        inputs: Mapping[str, NDArray[Any]],
+        outputs: Sequence[str] | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> dict[str, NDArray[Any]]:
+        """Outputs by name, for arrays [N, ...] of all inputs (text as object arrays of str), N at least 1.
+
+        `outputs` restricts what is computed. After `timeout` seconds nobody waits any longer: a runtime that
+        can then gives up and raises TimeoutError. Any other exception: it cannot compute these rows.
+        """
+
+    def close(self) -> None:
+        """Let go of everything; nobody calls `run` any more."""
+
+
+#: By the manifest's `runtime`. A function, so that a runtime is imported only where a bundle needs it.
+RUNTIMES: dict[str, Callable[[Bundle], Runtime]] = {"onnx": OnnxModel}
+
+
+def load_runtime(bundle: Bundle) -> Runtime:
+    """The bundle's model, loaded. Raises InvalidBundle when it does not load here."""
+    load = RUNTIMES.get(bundle.manifest.runtime)
+    if load is None:
+        known = ", ".join(RUNTIMES)
+        raise InvalidBundle(
+            f"the bundle wants the runtime {bundle.manifest.runtime!r}, this server has {known}: upgrade it"
+        )
+    return load(bundle)
+
+
+def platform_of(bundle: Bundle) -> str:
+    """What the protocol's metadata call the bundle's runtime, loaded or not."""
+    return str(getattr(RUNTIMES.get(bundle.manifest.runtime), "platform", bundle.manifest.runtime))
