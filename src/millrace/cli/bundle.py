@@ -21,6 +21,7 @@ def complete_kind(incomplete: str) -> list[str]:
     epilog=examples(
         "millrace bundle iris.joblib --rows iris.csv --out models/iris",
         "millrace bundle pipeline/ --rows flights.parquet --out models/flights/2",
+        "millrace bundle churn.py --entry Churn --rows churn.csv --out models/churn",
         "millrace bundle models/iris",
     )
 )
@@ -29,8 +30,8 @@ def bundle(
         Path,
         typer.Argument(
             help="A file of scikit-learn (.joblib, .pkl), XGBoost (.json, .ubj), LightGBM (.txt), "
-            "Keras (.keras), PyTorch (.pt2, .pt), PMML or ONNX; the folder of a saved Spark pipeline; "
-            "or a bundle, to check it."
+            "Keras (.keras), PyTorch (.pt2, .pt), PMML or ONNX; the folder of a saved Spark pipeline or "
+            "MLflow model; Python code (.py, or a folder); or a bundle, to check it."
         ),
     ],
     rows: Annotated[
@@ -58,6 +59,27 @@ def bundle(
         str | None,
         typer.Option(metavar="TEXT", help="The program that gave the answers among the rows (ONNX, PMML)."),
     ] = None,
+    entry: Annotated[
+        str | None,
+        typer.Option(metavar="CLASS", help="Python code: its class, or module:Class."),
+    ] = None,
+    artifacts: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Python code: what its load(path) gets.")
+    ] = None,
+    requirements: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Python code, MLflow: its packages, locked with hashes."),
+    ] = None,
+    wheels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Python code, MLflow: those packages, for hosts without a registry."
+        ),
+    ] = None,
+    memory: Annotated[
+        int,
+        typer.Option(min=64, metavar="MB", help="Python code, MLflow: the memory that its process may use."),
+    ] = 2048,
     most_rows: Annotated[
         int, typer.Option(min=1, metavar="N", help="Verification rows, evenly taken from more.")
     ] = 500,
@@ -70,7 +92,7 @@ def bundle(
     from millrace.models import Bundle, InvalidBundle, VerificationFailed, verify
     from millrace.models.bundle import MANIFEST
     from millrace.models.frameworks import CannotBundle, MissingExtra
-    from millrace.models.frameworks.bundling import bundle_file
+    from millrace.models.frameworks.bundling import PythonCode, bundle_file
     from millrace.models.frameworks.files import KINDS
 
     if framework and framework not in KINDS:
@@ -83,7 +105,14 @@ def bundle(
             raise Problem("Where shall the bundle be written? --out DIR")
         else:
             made = bundle_file(
-                model, rows, out, kind=framework, outputs=output or (), made_by=made_by, most_rows=most_rows
+                model,
+                rows,
+                out,
+                kind=framework,
+                outputs=output or (),
+                made_by=made_by,
+                code=PythonCode(entry or "", artifacts, requirements, wheels, memory << 20),
+                most_rows=most_rows,
             )
     except VerificationFailed as error:
         raise Problem(f"The gate refuses this model: {error}") from error

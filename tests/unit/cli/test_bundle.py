@@ -72,7 +72,7 @@ def test_what_is_missing_is_told_in_a_sentence(tree: Path, tmp_path: Path) -> No
     assert "--rows FILE" in problem(tree, *out)
     assert "--out DIR" in problem(tree, *rows)
     assert "known are sklearn" in problem(tree, *rows, *out, "--framework", "sklaern")
-    assert "no saved Spark PipelineModel" in problem(tmp_path, *rows, *out)
+    assert "is no saved Spark PipelineModel" in problem(tmp_path, *rows, *out)
     (tmp_path / "model.bin").write_text("")
     assert "say --framework" in problem(tmp_path / "model.bin", *rows, *out)
     joblib.dump({"not": "a model"}, tmp_path / "dict.pkl")
@@ -98,3 +98,20 @@ def test_rows_that_cannot_be_read_are_told(
 ) -> None:
     (tmp_path / name).write_text(text)
     assert told in problem(tree, "--rows", tmp_path / name, "--out", tmp_path / "made")
+
+
+def test_python_code_with_its_artifacts(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "class Own:\n"
+        "    def load(self, path): self.add = float((path / 'add').read_text())\n"
+        "    def predict(self, inputs): return {'sum': inputs['a'] + self.add}\n"
+    )
+    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "artifacts/add").write_text("1.5")
+    (tmp_path / "rows.csv").write_text("a\n1.0\n2.5\n")
+    words = (tmp_path / "own.py", "--rows", tmp_path / "rows.csv", "--out", tmp_path / "made",
+             "--artifacts", tmp_path / "artifacts")  # fmt: skip
+    assert "--entry Class" in problem(*words)
+    said = bundle(*words, "--entry", "Own")
+    assert said.exit_code == 0, said.output
+    assert Bundle.load(tmp_path / "made").manifest.runtime == "python"

@@ -10,6 +10,7 @@ from millrace.models.frameworks.keras import bundle_keras
 from millrace.models.frameworks.lightgbm import bundle_lightgbm
 from millrace.models.frameworks.onnx import bundle_onnx
 from millrace.models.frameworks.pmml import bundle_pmml
+from millrace.models.frameworks.python import bundle_mlflow, bundle_python
 from millrace.models.frameworks.sklearn import bundle_sklearn
 from millrace.models.frameworks.spark import bundle_spark
 from millrace.models.frameworks.torch import bundle_torch
@@ -20,8 +21,10 @@ __all__ = [
     "MissingExtra",
     "bundle_keras",
     "bundle_lightgbm",
+    "bundle_mlflow",
     "bundle_onnx",
     "bundle_pmml",
+    "bundle_python",
     "bundle_sklearn",
     "bundle_spark",
     "bundle_torch",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,21 @@ import numpy as np
 from millrace.models import frameworks
 from millrace.models.bundle import Bundle
 from millrace.models.frameworks.errors import CannotBundle
+from millrace.models.frameworks.extras import need
 from millrace.models.frameworks.files import kind_of, read_model, read_pickle, read_rows
 from millrace.models.frameworks.samples import MOST_ROWS
+from millrace.models.python import MEMORY
+
+
+@dataclass(frozen=True)
+class PythonCode:
+    """What a Python model comes with: see `bundle_python`. `entry` is a class, or `module:Class`."""
+
+    entry: str = ""
+    artifacts: Path | None = None
+    requirements: Path | None = None
+    wheels: Path | None = None
+    memory: int = MEMORY
 
 
 def bundle_file(
@@ -23,13 +37,14 @@ def bundle_file(
     kind: str | None = None,
     outputs: Sequence[str] = (),
     made_by: str | None = None,
+    code: PythonCode | None = None,
     most_rows: int = MOST_ROWS,
 ) -> Bundle:
     """A bundle in `path` of the model in a file or folder, with the sample rows of another file.
 
     `kind` is one of `files.KINDS`, else told by the file. `outputs` names what a Keras or PyTorch model
     gives, or chooses columns of a Spark pipeline. Answers of `made_by`, the framework that trained the model,
-    stand beside the inputs for ONNX, and may for PMML and Spark.
+    stand beside the inputs for ONNX, and may for PMML and Spark. `code` is for Python and MLflow models.
     Raises CannotBundle, MissingExtra, FileExistsError, VerificationFailed.
     """
     kind = kind or kind_of(model)
@@ -45,6 +60,8 @@ def bundle_file(
     sample = read_rows(rows)
     if kind == "onnx":
         return _onnx(model, sample, path, made_by, most_rows)
+    if kind in ("python", "mlflow"):
+        return _python(kind, model, sample, path, code or PythonCode(), most_rows)
     if kind == "spark":
         return _spark(model, sample, path, outputs, most_rows)
     found = read_model(kind, model) if found is None else found
@@ -91,6 +108,28 @@ def _spark(model: Path, sample: Any, path: Path, outputs: Sequence[str], most_ro
     inputs = {name: values for name, values in sample.items() if name not in answers}
     return frameworks.bundle_spark(
         model, inputs, path, outputs=list(answers) or outputs, answers=answers or None, most_rows=most_rows
+    )
+
+
+def _python(kind: str, model: Path, sample: Any, path: Path, code: PythonCode, most_rows: int) -> Bundle:
+    more: dict[str, Any] = {"wheels": code.wheels, "memory": code.memory, "most_rows": most_rows}
+    if kind == "mlflow":
+        if code.requirements is None:
+            raise CannotBundle(
+                "an MLflow model needs its packages locked: uv pip compile --generate-hashes "
+                f"{model}/requirements.txt -o locked.txt, and --requirements locked.txt"
+            )
+        if isinstance(sample, Mapping):
+            (pandas,) = need("mlflow", "Rows with columns", "pandas")
+            sample = pandas.DataFrame(dict(sample))
+        return frameworks.bundle_mlflow(model, sample, path, requirements=code.requirements, **more)
+    entry = code.entry if ":" in code.entry else f"{model.stem}:{code.entry}"
+    if not code.entry:
+        raise CannotBundle(
+            "say which class is the model: --entry Class, or --entry module:Class for a folder"
+        )
+    return frameworks.bundle_python(
+        entry, model, sample, path, artifacts=code.artifacts, requirements=code.requirements, **more
     )
 
 

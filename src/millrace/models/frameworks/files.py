@@ -14,7 +14,7 @@ import numpy as np
 from millrace.models.frameworks.errors import CannotBundle
 from millrace.models.frameworks.extras import need
 
-KINDS = ("sklearn", "xgboost", "lightgbm", "keras", "torch", "spark", "pmml", "onnx")
+KINDS = ("sklearn", "xgboost", "lightgbm", "keras", "torch", "spark", "pmml", "onnx", "python", "mlflow")
 _BY_SUFFIX = {
     ".json": "xgboost",
     ".ubj": "xgboost",
@@ -27,6 +27,7 @@ _BY_SUFFIX = {
     ".pmml": "pmml",
     ".xml": "pmml",
     ".onnx": "onnx",
+    ".py": "python",
 }
 _PICKLES = (".joblib", ".pkl", ".pickle")
 
@@ -41,7 +42,14 @@ def kind_of(path: Path) -> str:
     if path.is_dir():
         if (path / "metadata").is_dir():
             return "spark"
-        raise CannotBundle(f"{path} is a folder, but no saved Spark PipelineModel: it has no metadata/")
+        if (path / "MLmodel").is_file():
+            return "mlflow"
+        if any(path.glob("*.py")):
+            return "python"
+        raise CannotBundle(
+            f"{path} is no saved Spark PipelineModel (no metadata/), no MLflow model (no MLmodel), and "
+            "holds no Python modules"
+        )
     if path.suffix in _PICKLES:
         return "pickle"
     if path.suffix not in _BY_SUFFIX:
