@@ -1,6 +1,7 @@
 """A model that computes, and can be made to misbehave by what is asked: 1e6 + n is a mood."""
 
 import os
+import re
 import socket
 import sys
 import time
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-CRASH, HANG, EAT, RAISE, CALL, WRONG, PRINT, SPIN, LEAVE = (1e6 + n for n in range(9))
+CRASH, HANG, EAT, RAISE, CALL, WRONG, PRINT, SPIN, LEAVE, HOLD = (1e6 + n for n in range(10))
 
 
 class Moody:
@@ -30,7 +31,7 @@ class Moody:
         elif mood == HANG:
             time.sleep(3600)
         elif mood == EAT:
-            list(range(1 << 34))
+            np.ones(3 << 27)
         elif mood == RAISE:
             raise ValueError("no such customer\nand more")
         elif mood == CALL:
@@ -41,5 +42,8 @@ class Moody:
         elif mood == SPIN:
             while True:
                 pass
+        elif mood == HOLD:
+            # Keeps Python's lock: no thread of this process runs meanwhile.
+            re.match("(a+)+b", "a" * 60)
         elif mood == LEAVE:
             os._exit(7)

@@ -53,11 +53,13 @@ def test_a_process_that_ends_is_told_and_started_again(run: Run, mood: float, to
     soon(run)
 
 
-@pytest.mark.parametrize("mood", [moods.HANG, moods.SPIN])
+@pytest.mark.parametrize("mood", [moods.HANG, moods.SPIN, moods.HOLD])
 def test_a_process_that_hangs_is_killed_at_the_deadline(run: Run, mood: float) -> None:
+    before = children()
     with pytest.raises(TimeoutError):
         run(mood, timeout=0.3)
     soon(run)
+    gone(before)
 
 
 def test_an_exception_is_told_in_a_line_and_the_process_goes_on(run: Run) -> None:
@@ -121,11 +123,16 @@ def test_nothing_is_left_when_it_is_closed(moody: Bundle, launcher: Launcher) ->
     own = children() - before
     assert len(own) == 1
     model.close()
+    gone(own)
+
+
+def gone(processes: set[int]) -> None:
+    """They end soon."""
     for _ in range(100):
-        if not own & children():
+        if not processes & children():
             return
         time.sleep(0.1)
-    raise AssertionError("its process is still there")
+    raise AssertionError("a process is still there")
 
 
 def children() -> set[int]:
