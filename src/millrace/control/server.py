@@ -14,7 +14,8 @@ from millrace.control.deployer import Deployer, Refused
 from millrace.control.fleet import Fleet
 from millrace.control.gate import Gate
 from millrace.control.log import DeploymentLog
-from millrace.serving.server import Server, notify_systemd, uvicorn_config, watch_certificate
+from millrace.serving.asgi import Server, uvicorn_config
+from millrace.serving.host import notify_systemd, watch_certificate
 
 log = logging.getLogger("millrace.control")
 _LOOK_S = 30.0

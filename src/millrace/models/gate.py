@@ -11,7 +11,7 @@ from millrace.models.bundle import Bundle
 from millrace.models.tensors import Tensor
 
 #: How far numbers may be from the framework's own, absolutely or, beyond 1, relatively.
-TOLERANCE = {"FP64": 1e-9, "FP32": 1e-5}
+TOLERANCE = {"FP64": 1e-9, "FP32": 1e-5, "FP16": 1e-3}
 #: Outputs that hold labels even where the framework keeps them as whole floating-point numbers.
 LABELS = {"prediction", "label"}
 

@@ -64,3 +64,8 @@ def load_runtime(bundle: Bundle) -> Runtime:
             f"the bundle wants the runtime {bundle.manifest.runtime!r}, this server has {known}: upgrade it"
         )
     return load(bundle)
+
+
+def platform_of(bundle: Bundle) -> str:
+    """What the protocol's metadata call the bundle's runtime, loaded or not."""
+    return str(getattr(RUNTIMES.get(bundle.manifest.runtime), "platform", bundle.manifest.runtime))
