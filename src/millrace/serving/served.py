@@ -227,7 +227,7 @@ class Served:
         version = self.version
         try:
             return self._compute_with(version, inputs, outputs, timeout)
-        except TimeoutError:
+        except (TimeoutError, Unanswered):
             raise
         except Exception as error:
             reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__

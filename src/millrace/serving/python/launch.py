@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import weakref
 from pathlib import Path
 from typing import Protocol
 
@@ -51,6 +52,8 @@ class LocalProcess:
             raise
         finally:
             theirs.close()
+        # Also when this process ends in order without having ended it.
+        self._remove = weakref.finalize(self, _remove, self._process, self._home)
 
     def end(self, gone: bool = False) -> str:
         code = None
@@ -59,10 +62,14 @@ class LocalProcess:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 code = self._process.wait(1.0)
         self.connection.close()
-        kill_group(self._process.pid)
-        self._process.wait()
-        shutil.rmtree(self._home, ignore_errors=True)
+        self._remove()
         return how_it_ended(code)
+
+
+def _remove(process: subprocess.Popen[bytes], home: Path) -> None:
+    kill_group(process.pid)
+    process.wait()
+    shutil.rmtree(home, ignore_errors=True)
 
 
 def local_launcher() -> Launcher:
