@@ -17,6 +17,9 @@ from millrace.cli.app import DEMO, Inventory, SiteName, app, examples
 from millrace.problem import Problem
 from millrace.site import Site
 
+#: The environment that trains against a site, and the one that trains without.
+TRAINING, LOCAL = "training", "local"
+
 
 def complete_example(incomplete: str) -> list[str]:
     return [name for name in project.examples() if name.startswith(incomplete)]
@@ -75,34 +78,43 @@ def command(
     return [str(python), str(script), *args], variables
 
 
-def requirements() -> Path:
-    return project.root() / "requirements/training.txt"
+def requirements(name: str = TRAINING) -> Path:
+    """The lock of an environment that trains."""
+    return project.root() / f"requirements/{name}.txt"
 
 
-def home() -> Path:
+def home(name: str = TRAINING) -> Path:
     """Where the training environment of the present requirements is; clones share it."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    made_of = requirements().read_bytes() + sys.version.encode() + sys.base_prefix.encode()
+    made_of = requirements(name).read_bytes() + sys.version.encode() + sys.base_prefix.encode()
     return caches / "millrace" / "venvs" / hashlib.sha256(made_of).hexdigest()[:16]
 
 
-def ready() -> Path | None:
+def ready(name: str = TRAINING) -> Path | None:
     """Python of the training environment when it is whole."""
-    python = home() / "bin/python"
-    return python if (home() / ".whole").exists() and python.exists() else None
+    python = home(name) / "bin/python"
+    return python if (home(name) / ".whole").exists() and python.exists() else None
 
 
-def environment(log: Path, note: Callable[[str], None]) -> Path:
-    """Python of the training environment, made when it is not there. Raises Problem."""
+def environment(log: Path, note: Callable[[str], None], name: str = TRAINING) -> Path:
+    """Python of a training environment, made when it is not there. Raises Problem."""
     from millrace.cli import program, uv
 
-    python = ready()
+    python = ready(name)
     if python:
         return python
-    place = home()
+    place = home(name)
     steps: list[list[str | Path]] = [
         [uv.program(), "venv", "--quiet", "--allow-existing", "--python", sys.executable, place],
-        [uv.program(), "pip", "sync", "--require-hashes", "--python", place / "bin/python", requirements()],
+        [
+            uv.program(),
+            "pip",
+            "sync",
+            "--require-hashes",
+            "--python",
+            place / "bin/python",
+            requirements(name),
+        ],
     ]
     for words in steps:
         if program.run(words, log, note, uv.environment()):
