@@ -85,15 +85,18 @@ class OnnxModel:
         Raises ValueError when there is no row or row counts differ, TimeoutError.
         """
         names = list(outputs) if outputs is not None else self._output_names
-        counts = set(map(len, inputs.values()))
-        if len(counts) != 1 or 0 in counts:
-            raise ValueError(f"every input needs the same number of rows, at least one; got {sorted(counts)}")
-        rows = counts.pop()
+        rows = len(next(iter(inputs.values()), ()))
         if rows == 1:
+            if len(inputs) != len(self.inputs):
+                raise ValueError(f"inputs are missing; got {sorted(inputs)}")
             padded = self._pairs()
             for name, array in inputs.items():
+                if len(array) != 1:
+                    raise _uneven(inputs)
                 padded[name][:] = array
             return {n: a[:1] for n, a in zip(names, self.session.run(names, padded), strict=True)}
+        if rows == 0 or any(len(array) != rows for array in inputs.values()):
+            raise _uneven(inputs)
         if rows <= MAX_ROWS:
             return dict(zip(names, self.session.run(names, dict(inputs)), strict=True))
         end = math.inf if timeout is None else time.monotonic() + timeout
@@ -117,6 +120,11 @@ class OnnxModel:
             pairs = {t.name: np.empty((2, *t.shape[1:]), DATATYPES[t.datatype]) for t in self.inputs}
             self._local.pairs = pairs
         return pairs
+
+
+def _uneven(inputs: Mapping[str, np.ndarray]) -> ValueError:
+    counts = sorted({len(array) for array in inputs.values()})
+    return ValueError(f"every input needs the same number of rows, at least one; got {counts}")
 
 
 def _check(kind: str, declared: tuple[Tensor, ...], actual: Sequence[ort.NodeArg]) -> None:

@@ -1,9 +1,9 @@
 """What a model is asked, and what it answered, whatever protocol carries it."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
 from numpy.typing import NDArray
 
 from millrace.models import Tensor
@@ -12,8 +12,7 @@ from millrace.serving.http import Request, Response
 from millrace.serving.tensors import InputReader
 
 
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct, gc=False):
     """Arrays of all inputs, [rows, ...] each, and the names of the outputs to compute.
 
     `request` is what the protocol read, for writing the answer.
@@ -25,8 +24,7 @@ class Call:
     request: Any = None
 
 
-@dataclass(slots=True)
-class Answer:
+class Answer(msgspec.Struct, gc=False):
     """Outputs by name. `fallback` says what answered in the model's place, and `reason` why."""
 
     model: str

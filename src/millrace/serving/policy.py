@@ -70,11 +70,8 @@ def changed(policy: Policy, changes: Any) -> Policy:
     for name, value in changes.items():
         _known(Policy, name, "")
         if not isinstance(value, dict):
-            if name == "breaker" and value is True:
-                value = {}
-            else:
-                merged[name] = value
-                continue
+            merged[name] = value
+            continue
         for inner in value:
             _known(_PARTS.get(name, Policy), inner, f"{name}.")
         # A fallback is one of three: a new one takes the old one's place.

@@ -229,8 +229,10 @@ class Replica:
             check_stands_in(placed.standby.signature, signature, f"version {placed.standby.version}")
         if fallback.model is not None:
             other = self._live.get(fallback.model)
-            if other is None or fallback.model == placed.record.model:
-                raise Unfit(f"the fallback, model '{fallback.model}', is not deployed or the model itself")
+            if fallback.model == placed.record.model:
+                raise Unfit("the fallback is the model itself")
+            if other is None:
+                raise Unfit(f"the fallback, model '{fallback.model}', is not deployed")
             check_stands_in(other.version.signature, signature, f"model '{fallback.model}'")
 
     def _switch(self, placed: Placed) -> None:

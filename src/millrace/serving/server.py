@@ -1,23 +1,21 @@
-"""Puts a replica together and runs it: HTTP, TLS, records, signals."""
+"""Puts a replica together and runs it."""
 
 import asyncio
 import logging
-import os
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import uvloop
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from millrace.serving.access_log import AccessLog
 from millrace.serving.app import App
 from millrace.serving.config import ServingConfig
-from millrace.serving.host import notify_systemd, server_context, watch_certificate
+from millrace.serving.host import notify_systemd
 from millrace.serving.http import Limits, Listener
 from millrace.serving.internal import Internal
+from millrace.serving.lifecycle import listen_until_told, run_to_its_end
 from millrace.serving.metrics import ServingMetrics
 from millrace.serving.replica import Placed, Replica, Store
 from millrace.serving.store import ReplicaStore
@@ -77,40 +75,18 @@ async def serve(
 
     `begin` runs in a thread once it listens, `ready` is told the port when all models answer.
     """
-    loop = asyncio.get_running_loop()
-    context = server_context(config.tls) if config.tls else None
-    port = await parts.listener.start(config.address, port, context)
-    look = watch_certificate(context, config.tls) if context and config.tls else None
-    ended = asyncio.Event()
 
-    async def drain() -> None:
+    def drain() -> float:
         parts.app.draining = True
-        notify_systemd("STOPPING=1")
-        await asyncio.sleep(config.drain_seconds)
-        ended.set()
+        return config.drain_seconds
 
-    stopping: list[asyncio.Task[None]] = []
+    async def beside(port: int) -> None:
+        await _keep(parts.replica, begin, lambda: ready(port))
 
-    def stop(at_once: bool) -> None:
-        if at_once or stopping:
-            ended.set()
-        else:
-            stopping.append(loop.create_task(drain()))
-
-    loop.add_signal_handler(signal.SIGTERM, stop, False)
-    loop.add_signal_handler(signal.SIGINT, stop, True)
-    beside = loop.create_task(_keep(parts.replica, begin, lambda: ready(port), look))
-    beside.add_done_callback(_end_with)
-    try:
-        await ended.wait()
-        await parts.listener.close(_FINISH_S)
-    finally:
-        beside.cancel()
+    await listen_until_told(parts.listener, config.address, port, config.tls, beside, drain, _FINISH_S)
 
 
-async def _keep(
-    replica: Replica, begin: Callable[[], None], ready: Callable[[], None], look: Callable[[], None] | None
-) -> None:
+async def _keep(replica: Replica, begin: Callable[[], None], ready: Callable[[], None]) -> None:
     """What is done beside requests, every few seconds; at first often, to be ready soon."""
     loop = asyncio.get_running_loop()
     await loop.run_in_executor(None, begin)
@@ -124,8 +100,6 @@ async def _keep(
             continue
         await loop.run_in_executor(None, replica.tick)
         ticked = loop.time()
-        if look:
-            look()
 
 
 def run(config: ServingConfig, number: int) -> None:
@@ -153,17 +127,4 @@ def run(config: ServingConfig, number: int) -> None:
         notify_systemd("READY=1")
         log.info("%s is ready, port %d", name, port)
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(parts, config, port, begin, ready))
-        follower.stop()
-        # A computation that does not end must not keep the process: it goes as its signal says.
-        logging.shutdown()
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.raise_signal(signal.SIGTERM)
-
-
-def _end_with(task: asyncio.Task[None]) -> None:
-    # A replica that no longer looks after itself must not go on as if it did: systemd starts it anew.
-    if not task.cancelled() and task.exception():
-        log.critical("giving up", exc_info=task.exception())
-        os._exit(1)
+    run_to_its_end(serve(parts, config, port, begin, ready), follower.stop)

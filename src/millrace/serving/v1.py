@@ -34,22 +34,23 @@ class V1:
         body = unpack(request, self._max_body)
         if self._decode:
             try:
-                rows = self._decode(body).instances
+                asked = self._decode(body)
+                rows = [] if asked.inputs else asked.instances
             except (msgspec.MsgspecError, UnicodeError, RecursionError):
                 rows = []
             if rows:
                 self._limit(len(rows))
                 return self._call(self._columns(rows), len(rows), request, by_row=True, typed=True)
-        asked = _decode(body)
-        if ("instances" in asked) == ("inputs" in asked):
+        given = _decode(body)
+        if ("instances" in given) == ("inputs" in given):
             raise BadRequest(
                 'the request is not of the V1 protocol: send {"instances": [...]}, a list of rows, '
                 'or {"inputs": ...}, a list for each column'
             )
-        if "instances" in asked:
-            columns, count = self._by_row(asked["instances"])
+        if "instances" in given:
+            columns, count = self._by_row(given["instances"])
             return self._call(columns, count, request, by_row=True)
-        columns, count = self._by_column(asked["inputs"])
+        columns, count = self._by_column(given["inputs"])
         return self._call(columns, count, request, by_row=False)
 
     def write(self, call: Call, answer: Answer) -> Response:
@@ -178,7 +179,8 @@ def _rows_decoder(readers: list[InputReader]) -> Callable[[bytes], Any] | None:
         fields.append((f"f{place}", list[kind] if reader.width > 1 else kind))
     rename = {f"f{place}": reader.name for place, reader in enumerate(readers)}
     row = msgspec.defstruct("Row", fields, rename=rename, forbid_unknown_fields=True)
-    asked = msgspec.defstruct("Asked", [("instances", list[row])])  # type: ignore[valid-type]
+    raw = msgspec.Raw
+    asked = msgspec.defstruct("Asked", [("instances", list[row]), ("inputs", raw, raw())])  # type: ignore[valid-type]
     return msgspec.json.Decoder(asked).decode
 
 

@@ -1,6 +1,6 @@
 """Open Inference Protocol V2 over HTTP: JSON, and the binary-tensor extension both ways."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from functools import cache
 from typing import Any, Generic, TypeVar, cast
 
@@ -18,6 +18,7 @@ _OCTETS = b"application/octet-stream"
 _JSON_SIZE = b"inference-header-content-length"
 # Parameters that are about the transport; all others are echoed.
 _OWN = {"binary_data_output"}
+_NONE: frozenset[str] = frozenset()
 
 
 class InferInput(msgspec.Struct, Generic[T]):
@@ -104,24 +105,23 @@ class V2:
             if not body:
                 return self._raw(blob, request)
         asked: InferRequest[Any]
-        typed = self._typed
+        signature, max_rows, typed = self._signature, self._signature.max_rows, self._typed
         try:
             asked = self._decode(body)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             asked, typed = decode_request(body), False
-        signature, max_rows = self._signature, self._signature.max_rows
+        outputs = signature.output_names
+        if asked.outputs:
+            outputs = list(signature.wanted([output.name for output in asked.outputs]))
+        as_bytes: Set[str] = _NONE
+        if asked.outputs or asked.parameters:
+            as_bytes = _binary_outputs(asked, outputs)
+        said = (request, asked, as_bytes)
+        if typed and not blob and (row := self._row(asked.inputs)):
+            return Call(row, outputs, 1, said)
         given: list[tuple[str, NDArray[Any]]] = []
         for each in asked.inputs:
             reader, data = signature.input(each.name), each.data
-            if (
-                typed
-                and each.shape in reader.row_shapes
-                and each.datatype == reader.datatype
-                and type(data) is list
-                and len(data) == reader.width
-            ):
-                given.append((each.name, reader.of_row(data)))
-                continue
             shape = reader.check(each.datatype, each.shape, max_rows)
             if type(data) is list:
                 given.append((each.name, reader.of_values(data, shape)))
@@ -135,10 +135,24 @@ class V2:
                 blob = blob[size:]
         if blob:
             raise BadRequest(f"{len(blob)} bytes of binary data belong to no input, see binary_data_size")
-        outputs = signature.output_names
-        if asked.outputs:
-            outputs = list(signature.wanted([output.name for output in asked.outputs]))
-        return signature.call(given, outputs, (request, asked, _binary_outputs(asked, outputs)))
+        return signature.call(given, outputs, said)
+
+    def _row(self, inputs: list[InferInput[Any]]) -> dict[str, NDArray[Any]] | None:
+        """All inputs when they are the flat values of one row, the way most requests are."""
+        readers = self._signature.inputs
+        row: dict[str, NDArray[Any]] = {}
+        for each in inputs:
+            reader, data = readers.get(each.name), each.data
+            if (
+                reader is None
+                or each.shape not in reader.row_shapes
+                or each.datatype != reader.datatype
+                or type(data) is not list
+                or len(data) != reader.width
+            ):
+                return None
+            row[each.name] = reader.of_row(data)
+        return row if len(row) == len(inputs) == len(readers) else None
 
     def write(self, call: Call, answer: Answer) -> Response:
         """The answer to a call, each output as JSON or as bytes, as it was asked for."""

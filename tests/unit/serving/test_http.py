@@ -4,7 +4,7 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
@@ -42,6 +42,14 @@ def client(server: tuple[Listener, int, Loop]) -> Iterator[Client]:
     client = Client(server[1])
     yield client
     client.close()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    for _ in range(300):
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it did not come")
 
 
 def bodies(answers: bytes) -> list[bytes]:
@@ -136,12 +144,10 @@ def test_large_bodies_wait_for_memory_outside(server: tuple[Listener, int, Loop]
     first.send(b"x" * 90_000)
     assert first.receive(b"x" * 90_000).endswith(b"x")
     third.send(head)
+    wait_for(lambda: listener.pending == 90_000)
     third.close()
+    wait_for(lambda: listener.pending == 0)
     fourth = Client(port)
-    for _ in range(100):
-        if listener.pending == 0:
-            break
-        time.sleep(0.02)
     fourth.send(head + b"x" * 90_000)
     assert fourth.receive(b"x" * 90_000).endswith(b"x")
     assert listener.pending == 0
@@ -267,11 +273,7 @@ def test_a_client_that_does_not_read_is_left_and_holds_up_nobody() -> None:
         greedy.send((GET % b"/large") * 40)
         other.send(GET % b"/small")
         assert other.receive(b"small").endswith(b"small")
-        for _ in range(100):
-            if len(listener.connections) == 1:
-                break
-            time.sleep(0.05)
-        assert len(listener.connections) == 1
+        wait_for(lambda: len(listener.connections) == 1)
         greedy.close()
         other.close()
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import httptools
 
+from millrace.serving.http.heads import Head
 from millrace.serving.http.messages import JSON, Request, Response, error
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Connection(asyncio.Protocol):
     """What httptools calls back (`on_...`) and what the event loop calls (the rest) for one client."""
 
     __slots__ = (
-        "_awaits_continue", "_begun", "_blocked", "_body", "_burst", "_deaf", "_discarded", "_head",
+        "_awaits_continue", "_begun", "_blocked", "_body", "_burst", "_deaf", "_discarded", "_fed", "_head",
         "_headers", "_in_body", "_last", "_limits", "_listener", "_loop", "_parser", "_paused", "_peer",
         "_reserved", "_scheduled", "_secure", "_since", "_size", "_target", "_task", "_timed",
         "_transport", "_waiting", "due",
@@ -49,6 +50,8 @@ class Connection(asyncio.Protocol):
         # The answers are not read; reading is paused; `_go_on` is to be called.
         self._blocked = self._paused = self._scheduled = False
         self._burst = self._head = self._discarded = 0
+        # What came last, when it began with a request.
+        self._fed = b""
         self._begin()
 
     def _begin(self) -> None:
@@ -89,6 +92,18 @@ class Connection(asyncio.Protocol):
             self._discard(len(data))
             return
         self._burst = 0
+        self._fed = b""
+        if not (self._begun or self._task or self._waiting or self._blocked):
+            cut = data.find(b"\r\n\r\n") + 4
+            text = data[:cut]
+            head = self._listener.heads.get(text)
+            if head is not None and len(data) == cut + head.length:
+                request = Request(head.method, head.target, head.headers, data[cut:], self._peer)
+                if self._listener.answered:
+                    request.began = time.perf_counter()
+                self._answer(request)
+                return
+            self._fed = data
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -197,10 +212,11 @@ class Connection(asyncio.Protocol):
         request = Request(parser.get_method(), self._target, self._headers, bytes(self._body), self._peer)
         request.reserved = self._reserved
         request.began = self._since
+        request.old = parser.get_http_version() == "1.0"
         if not parser.should_keep_alive():
             request.close = self._deaf = True
-        if parser.get_http_version() == "1.0":
-            request.old = True
+        elif self._fed and not (request.old or request.reserved):
+            self._remember(request)
         self._begin()
         if self._task or self._waiting or self._blocked or self._burst >= self._limits.burst:
             self._wait(request)
@@ -223,6 +239,15 @@ class Connection(asyncio.Protocol):
         self._begin()
         self._parser = httptools.HttpRequestParser(self)
         self.data_received(b"".join([*lines, b"\r\n", rest]))
+
+    def _remember(self, request: Request) -> None:
+        """Keep the meaning of a head that came in one piece with its body, and nothing else."""
+        headers, length = request.headers, len(request.body)
+        cut = len(self._fed) - length
+        alone = self._fed.find(b"\r\n\r\n") + 4 == cut
+        if alone and not (b"transfer-encoding" in headers or b"expect" in headers):
+            head = Head(request.method, request.target, headers, length)
+            self._listener.heads.remember(self._fed[:cut], head)
 
     # Bodies
 
@@ -333,7 +358,8 @@ class Connection(asyncio.Protocol):
 
     def _write(self, request: Request, response: Response) -> None:
         listener, transport = self._listener, self._transport
-        listener.pending -= request.reserved
+        if request.reserved:
+            listener.pending -= request.reserved
         if listener.answered:
             listener.answered(request, response)
         if transport.is_closing():

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 
 from millrace.serving.http.connection import Connection
+from millrace.serving.http.heads import Heads
 from millrace.serving.http.limits import Limits
 from millrace.serving.http.messages import JSON, Request, Response, error
 
@@ -24,6 +25,7 @@ class Listener:
         self.handle = handle
         self.limits = limits
         self.connections: set[Connection] = set()
+        self.heads = Heads()
         # Bytes set aside for large bodies.
         self.pending = 0
         # Called with each answer when it is set, for an access log.

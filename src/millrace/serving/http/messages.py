@@ -11,69 +11,38 @@ _LINES = {s.value: b"HTTP/1.1 %d %s\r\n" % (s.value, s.phrase.encode()) for s in
 _encode = msgspec.json.Encoder().encode
 
 
-class Request:
+class Request(msgspec.Struct, gc=False):
     """A whole request. `headers` are by lower-case name; of a repeated one the last counts."""
 
-    __slots__ = (
-        "began",
-        "body",
-        "close",
-        "headers",
-        "method",
-        "old",
-        "peer",
-        "reserved",
-        "target",
-        "timeout",
-    )
-
-    def __init__(
-        self,
-        method: bytes,
-        target: bytes,
-        headers: dict[bytes, bytes],
-        body: bytes = b"",
-        peer: str = "",
-    ) -> None:
-        """`peer` is the common name in the client's certificate, empty where it has none."""
-        self.method = method
-        self.target = target
-        self.headers = headers
-        self.body = body
-        self.peer = peer
-        # Whether the connection ends with the answer; whether the client speaks HTTP/1.0.
-        self.close = False
-        self.old = False
-        # Bytes set aside for the body until the answer is written.
-        self.reserved = 0
-        # Seconds that the client gives it, None when it does not say.
-        self.timeout: float | None = None
-        # When its first byte came (`perf_counter`), where an access log wants to know.
-        self.began = 0.0
+    method: bytes
+    target: bytes
+    headers: dict[bytes, bytes]
+    body: bytes = b""
+    # The common name in the client's certificate, empty where it has none.
+    peer: str = ""
+    # Whether the connection ends with the answer; whether the client speaks HTTP/1.0.
+    close: bool = False
+    old: bool = False
+    # Bytes set aside for the body until the answer is written.
+    reserved: int = 0
+    # Seconds that the client gives it, None when it does not say.
+    timeout: float | None = None
+    # When its first byte came (`perf_counter`), where an access log wants to know.
+    began: float = 0.0
 
     def header(self, name: bytes) -> str:
         """The value of a header (`name` in lower case), or an empty string."""
         return self.headers.get(name, b"").decode("latin-1")
 
 
-class Response:
+class Response(msgspec.Struct, gc=False):
     """An answer. With `trailers` the body is sent in chunks, and they after it."""
 
-    __slots__ = ("began", "body", "content_type", "headers", "status", "trailers")
-
-    def __init__(
-        self,
-        body: bytes,
-        status: int = 200,
-        content_type: bytes = JSON,
-        headers: Headers = (),
-        trailers: Headers | None = None,
-    ) -> None:
-        self.status = status
-        self.body = body
-        self.content_type = content_type
-        self.headers = headers
-        self.trailers = trailers
+    body: bytes
+    status: int = 200
+    content_type: bytes = JSON
+    headers: Headers = ()
+    trailers: Headers | None = None
 
     def render(self, date: bytes, request: Request, close: bool) -> bytes:
         """The bytes that answer `request`; `date` is a whole header line."""
