@@ -6,14 +6,14 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from millrace.models import Bundle, InvalidBundle, OnnxModel
-from millrace.serving.errors import Unanswered
 
 
-class Unavailable(Unanswered):
+class Unavailable(Exception):
     """No fault of the rows: what computes is not there, and may be after `retry_after` seconds."""
 
     def __init__(self, text: str, retry_after: int = 1) -> None:
-        super().__init__(503, text, "failed", retry_after)
+        super().__init__(text)
+        self.retry_after = retry_after
 
 
 class Runtime(Protocol):
