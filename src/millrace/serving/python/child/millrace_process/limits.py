@@ -18,9 +18,14 @@ def give_up(memory: int) -> list[str]:
     Returns what could not be done, in words.
     """
     lost = []
-    _limit(resource.RLIMIT_AS, memory)
-    _limit(resource.RLIMIT_CORE, 0)
-    _limit(resource.RLIMIT_NOFILE, 512)
+    for kind, value in (
+        (resource.RLIMIT_AS, memory),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, 512),
+    ):
+        # On a site a unit sets its limits, and forbids to change them.
+        with contextlib.suppress(PermissionError):
+            _limit(kind, value)
     libc = ctypes.CDLL(None, use_errno=True)
     flags = _NEW_NET if os.geteuid() == 0 else _NEW_NET | _NEW_USER
     # A network of its own has no interface that is up.
@@ -50,15 +55,17 @@ def allow_cpu(seconds: float) -> None:
     """From now on so much CPU time; the kernel ends a process that takes more."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     total = used.ru_utime + used.ru_stime + seconds * (os.cpu_count() or 1)
-    _limit(resource.RLIMIT_CPU, int(total) + 2, soft=True)
+    with contextlib.suppress(PermissionError):
+        _limit(resource.RLIMIT_CPU, int(total) + 2, soft=True)
 
 
 def _without_network() -> bool:
-    """Whether somebody else has taken it away already: only the loopback interface, if any, is there."""
+    """Whether somebody else has taken it away already: there is no interface but the loopback."""
     try:
-        return {each.name for each in Path("/sys/class/net").iterdir()} <= {"lo"}
+        lines = Path("/proc/self/net/dev").read_text().splitlines()[2:]
     except OSError:
         return False
+    return {line.split(":")[0].strip() for line in lines} <= {"lo"}
 
 
 def _limit(kind: int, value: int, soft: bool = False) -> None:
