@@ -11,7 +11,8 @@ from pathlib import Path
 from millrace import project
 from millrace.problem import Problem
 
-TRAINING = "training"
+#: The environment that trains against a site, and the one that trains without.
+TRAINING, LOCAL = "training", "local"
 
 
 def home(name: str) -> Path:

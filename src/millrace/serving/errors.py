@@ -23,6 +23,10 @@ class BadRequest(Unanswered):
         super().__init__(400, text)
 
 
+class Away(Exception):
+    """Kafka does not answer; says why."""
+
+
 def brief(value: object, most: int = 80) -> str:
     """What a client sent, for an error's text: not longer than `most` characters."""
     text = value if isinstance(value, str) else repr(value)

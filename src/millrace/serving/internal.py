@@ -8,8 +8,7 @@ import msgspec
 
 from millrace.serving.about import NotServed, require
 from millrace.serving.config import ServingConfig
-from millrace.serving.errors import BadRequest, Unanswered
-from millrace.serving.follower import Away
+from millrace.serving.errors import Away, BadRequest, Unanswered
 from millrace.serving.http import Request, Response
 from millrace.serving.records import Record
 from millrace.serving.replica import Refused, Replica

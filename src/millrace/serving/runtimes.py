@@ -8,6 +8,14 @@ from numpy.typing import NDArray
 from millrace.models import Bundle, InvalidBundle, OnnxModel
 
 
+class Unavailable(Exception):
+    """No fault of the rows: what computes is not there, and may be after `retry_after` seconds."""
+
+    def __init__(self, text: str, retry_after: int = 1) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+
+
 class Runtime(Protocol):
     """A loaded model. `run` may be called from several threads at once."""
 
@@ -29,15 +37,22 @@ class Runtime(Protocol):
         """Outputs by name, for arrays [N, ...] of all inputs (text as object arrays of str), N at least 1.
 
         `outputs` restricts what is computed. After `timeout` seconds nobody waits any longer: a runtime that
-        can then gives up and raises TimeoutError. Any other exception: it cannot compute these rows.
+        can then gives up and raises TimeoutError. Raises Unavailable when it is not there for any rows; any
+        other exception: it cannot compute these rows.
         """
 
     def close(self) -> None:
         """Let go of everything; nobody calls `run` any more."""
 
 
+def _python(bundle: Bundle) -> Runtime:
+    from millrace.serving.python.model import PythonModel
+
+    return PythonModel(bundle)
+
+
 #: By the manifest's `runtime`. A function, so that a runtime is imported only where a bundle needs it.
-RUNTIMES: dict[str, Callable[[Bundle], Runtime]] = {"onnx": OnnxModel}
+RUNTIMES: dict[str, Callable[[Bundle], Runtime]] = {"onnx": OnnxModel, "python": _python}
 
 
 def load_runtime(bundle: Bundle) -> Runtime:

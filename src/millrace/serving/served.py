@@ -20,6 +20,7 @@ from millrace.serving.fallback import Constant, Unfit, check_stands_in
 from millrace.serving.http import Request, Response
 from millrace.serving.metrics import REASONS, ModelMetrics
 from millrace.serving.records import Record
+from millrace.serving.runtimes import Unavailable
 from millrace.serving.versions import ModelVersion, Shelf
 
 log = logging.getLogger("millrace.serving")
@@ -229,6 +230,9 @@ class Served:
             return self._compute_with(version, inputs, outputs, timeout)
         except TimeoutError:
             raise
+        except Unavailable as error:
+            text = f"model '{self.name}' is not there for now: {error}"
+            raise Unanswered(503, text, "failed", error.retry_after) from error
         except Exception as error:
             reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
             # Rows that it has computed before tell a broken model from values that it cannot take.

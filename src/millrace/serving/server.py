@@ -12,7 +12,6 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from millrace.serving.access_log import AccessLog
 from millrace.serving.app import App
 from millrace.serving.config import ServingConfig
-from millrace.serving.follower import Follower
 from millrace.serving.host import notify_systemd
 from millrace.serving.http import Limits, Listener
 from millrace.serving.internal import Internal
@@ -105,6 +104,9 @@ async def _keep(replica: Replica, begin: Callable[[], None], ready: Callable[[],
 
 def run(config: ServingConfig, number: int) -> None:
     """Serve as replica `number` (from 1) until SIGTERM."""
+    # Only here: a server on a folder has no client of Kafka installed.
+    from millrace.serving.follower import Follower
+
     port = config.port + number - 1
     name = f"{config.name}:{port}"
     store = ReplicaStore(Path(config.state_dir) / str(number), config.registry.url, config.tls)
