@@ -36,8 +36,10 @@ def serve(
     _become("mkdocs", "serve", "--dev-addr", f"127.0.0.1:{port}")
 
 
-@docs.command(epilog=examples("millrace docs test", "millrace docs test docs/how-to/names.md --site trial"))
-def test(
+@docs.command(
+    "test", epilog=examples("millrace docs test", "millrace docs test docs/how-to/names.md --site trial")
+)
+def run_pages(
     pages: Annotated[
         list[Path] | None, typer.Argument(metavar="PAGE...", exists=True, dir_okay=False, help="Else all.")
     ] = None,
@@ -67,8 +69,7 @@ def update(
 
 
 def _point_at(name: str, throwaway: bool) -> None:
-    """Tell the engine which site to run against. A site that does not exist is no site: pages that need one
-    say so."""
+    """Tell the engine which site to run against; without one it runs the pages that need none."""
     from millrace.site import check_name, state_root
 
     directory = state_root() / check_name(name)
