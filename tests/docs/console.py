@@ -108,7 +108,9 @@ def _writes_simple(words: list[str]) -> str | None:
     if name == "sed" and any(word.startswith(("-i", "--in-place")) for word in rest):
         return "`sed -i` writes"
     if name == "curl":
-        posts = any(re.match(r"(-d|--data|--json|-F)", word) for word in rest)
+        # With -G the data becomes a part of the address.
+        gets = any(word in ("-G", "--get") for word in rest)
+        posts = not gets and any(re.match(r"(-d|--data|--json|-F)", word) for word in rest)
         asks = any(CURL_READING_POST.search(word) for word in plain)
         changed = [word for word in rest if CURL_WRITES.match(word)]
         return None if asks or not (posts or changed) else f"`{' '.join(words)}` may change something"
