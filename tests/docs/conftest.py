@@ -10,7 +10,8 @@ import pytest
 from sybil.example import Example
 
 from tests.docs import page as pages
-from tests.docs.runner import Runner, selected
+from tests.docs.block import PageError
+from tests.docs.runner import NoSite, Runner, selected
 from tests.docs.session import site_directory
 
 LEFT = "leaves the site as it found it"
@@ -22,9 +23,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def chosen(config: pytest.Config) -> list[pages.Page]:
     """The pages named on the command line, else all that fit the site at hand."""
-    named = [pages.Page(Path(path)) for path in config.getoption("--page")]
     throwaway = os.environ.get("MILLRACE_DOCS_THROWAWAY") == "1"
-    return selected(named or pages.all_pages(), site_directory(), throwaway=throwaway, named=bool(named))
+    try:
+        named = [pages.Page(Path(path)) for path in config.getoption("--page")]
+        return selected(named or pages.all_pages(), site_directory(), throwaway=throwaway, named=bool(named))
+    except (NoSite, PageError) as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -80,7 +80,7 @@ def test_a_page_that_is_right_passes(written: Write, text: str) -> None:
         ("~~~console\n$ echo one\n$ (exit 3)\n~~~\n", "+one"),
         ("~~~console\n$ (exit 3)\n~~~\n", "page.md:2\n$ (exit 3)\n\nit ended with 3, not with 0"),
         ("<!-- exit: 3 -->\n\n~~~console\n$ true\n~~~\n", "it ended with 0, not with 3"),
-        ("<!-- limit: 1 s -->\n\n~~~console\n$ echo h; sleep 9\n~~~\n", "limit of 1 s; until then it said:\nh"),
+        ("<!-- limit: 1 s -->\n\n~~~console\n$ echo h; sleep 9\n~~~\n", "of 1 s; until then it said:\nh"),
         ("<!-- limit: 1 s -->\n\n~~~console\n$ false # retry\n~~~\n", "nothing says that `false` only reads"),
         ("<!-- limit: 1 s -->\n\n~~~console\n$ cat nowhere # retry\n~~~\n", "it ended with 1"),
         ("<!-- limit: 1 s -->\n\n~~~python\nwhile True: pass\n~~~\n", "time limit of 1 s"),

@@ -10,6 +10,7 @@ import difflib
 import sys
 from pathlib import Path
 
+from tests.docs.block import PageError
 from tests.docs.compare import difference
 from tests.docs.page import Page
 from tests.docs.runner import NoSite, selected
@@ -23,13 +24,12 @@ def main() -> int:
     parser.add_argument("--yes", action="store_true", help="write without asking")
     arguments = parser.parse_args()
     try:
-        pages = selected(
-            [Page(path) for path in arguments.pages], site_directory(), throwaway=False, named=True
-        )
-    except NoSite as error:
+        named = [Page(path) for path in arguments.pages]
+        pages = selected(named, site_directory(), throwaway=False, named=True)
+        return max((_update(page, arguments.yes) for page in pages), default=0)
+    except (NoSite, PageError) as error:
         print(error, file=sys.stderr)
         return 1
-    return max((_update(page, arguments.yes) for page in pages), default=0)
 
 
 def _update(page: Page, sure: bool) -> int:
