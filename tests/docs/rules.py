@@ -19,6 +19,7 @@ RULES: dict[str, list[tuple[re.Pattern[str], str]]] = {
     "addresses": [(re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b"), "ADDRESS")],
     "sizes": [(re.compile(_NUMBER + r" ?(?:[KMGT]i?B|B|[KMGT])\b"), "SIZE")],
     "numbers": [(re.compile(r"(?<![\w.])-?" + _NUMBER + r"(?![\w.])"), "NUMBER")],
+    "columns": [(re.compile(r"(?<=\S) {2,}"), " ")],
     "processes": [(re.compile(r"\[\d+\]"), "[PROCESS]")],
 }
 

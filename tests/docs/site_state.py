@@ -1,4 +1,4 @@
-"""What a page has to leave as it found it: a site's services, configuration, deployments, models, files.
+"""What a page has to leave as it found it: services, configuration, files, deployments, models, metrics.
 
 Each aspect is a set of lines; a page may declare in `leaves:` that one of them differs afterwards.
 """
@@ -17,7 +17,7 @@ from millrace.site import Host, Site
 
 State = dict[str, set[str]]
 HOST_ASPECTS = ("services", "configuration", "firewall", "files")
-ASPECTS = (*HOST_ASPECTS, "deployments", "registry")
+ASPECTS = (*HOST_ASPECTS, "deployments", "registry", "targets")
 CONFIGURATION = (
     "/etc/millrace /etc/haproxy /etc/bind /etc/prometheus /etc/postgresql /etc/resolv.conf /etc/hosts"
 )
@@ -86,6 +86,8 @@ def _asked(site: Site) -> State:
     query = {"max_results": "1000"}
     versions = gateway.json("/api/2.0/mlflow/model-versions/search", query=query) or {}
     return {
+        # What Prometheus has asked since: a page that follows may show that all is well.
+        "targets": {f"{labels['instance']} {value:g}" for labels, value in gateway.metrics("up")},
         "deployments": {f"{r['model']}:{r['version']} {r['digest']}" for r in records},
         "registry": {f"{v['name']}:{v['version']}" for v in versions.get("model_versions", [])},
     }
