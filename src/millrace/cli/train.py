@@ -16,6 +16,7 @@ from millrace.cli.app import DEMO, Inventory, SiteName, app, examples
 from millrace.problem import Problem
 from millrace.site import Site
 
+
 def complete_example(incomplete: str) -> list[str]:
     return [name for name in project.examples() if name.startswith(incomplete)]
 
