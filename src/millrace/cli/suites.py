@@ -138,10 +138,11 @@ def lint(logs: Path, note: Callable[[str], None], site: Path) -> Result:
 
 SUITES = (
     Suite("lint", "formats, types, rules and the docs' build", lint),
-    pytest_suite("unit", "the code without a site", "tests/unit"),
+    pytest_suite("unit", "the code without a site", "tests/unit", "tests/docs/test_engine.py"),
     pytest_suite("converge", "a fresh host becomes a site", "tests/life/test_converge.py", site=True),
     pytest_suite("services", "every service of the site", "tests/site", site=True),
     pytest_suite("journey", "from training to an answered prediction", "tests/e2e", site=True),
+    pytest_suite("pages", "every command of the documentation", "tests/docs/test_pages.py", site=True),
     pytest_suite("reboot", "the site after a reboot of its host", "tests/life/test_reboot.py", site=True),
     pytest_suite("again", "services and journey on the rebooted host", "tests/site", "tests/e2e", site=True),
     pytest_suite("mutation", "a broken service is noticed", "tests/life/test_mutation.py", site=True),

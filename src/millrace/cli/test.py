@@ -28,7 +28,7 @@ def run_tests(
         list[str] | None,
         typer.Argument(
             metavar="[SUITE|PATH]...",
-            help="lint, unit, converge, services, journey, reboot, again, mutation, down; or files.",
+            help="lint, unit, converge, services, journey, pages, reboot, again, mutation, down; or files.",
             autocompletion=complete_suite,
         ),
     ] = None,
