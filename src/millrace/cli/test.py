@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from millrace.cli.app import SiteName, app, examples
+from millrace.cli.app import DEMO, app, examples
 
 
 def complete_suite(incomplete: str) -> list[str]:
@@ -32,7 +32,10 @@ def run_tests(
             autocompletion=complete_suite,
         ),
     ] = None,
-    site: SiteName = "test",
+    # Not MILLRACE_SITE, which names the site that somebody works with: this one is removed.
+    site: Annotated[
+        str, typer.Option("--site", metavar="NAME", help="Name of the site that is made.")
+    ] = "test",
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the site, for a look or for further tests.")
     ] = False,
@@ -40,8 +43,11 @@ def run_tests(
     """Run all tests on a site made for them, beside a running demo; or some, on the site that --keep left."""
     from millrace.cli import lock, program
     from millrace.cli.testing import Testing
+    from millrace.problem import Problem
     from millrace.site import check_name
 
+    if site == DEMO:
+        raise Problem("Tests remove the site they were made on: give them another than the demo's.")
     testing = Testing(check_name(site), keep, what or [])
     with lock.held(site), program.ended_with_us():
         try:

@@ -43,6 +43,8 @@ def test_the_version_is_printed() -> None:
         (["predict", "iris", "--row", "{"], "--row 1 is not JSON"),
         (["down", "--site", "../x"], "is no name for a site"),
         (["demo", "--site", "X"], "is no name for a site"),
+        (["test", "--site", "demo"], "Tests remove the site"),
+        (["test", "sites"], "There is no suite and no file sites"),
         (["env", "--inventory", "/nowhere"], "There is no inventory /nowhere"),
     ],
 )
