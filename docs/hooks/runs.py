@@ -10,7 +10,7 @@ from text import cell, code, table
 
 sys.path.insert(0, str(sources.ROOT))
 
-from tests.docs.page import Page, all_pages  # noqa: E402
+from tests.docs.page import Page, all_pages
 
 
 def blocks_run() -> str:

@@ -1,4 +1,4 @@
-"""The map of connections against the sockets of a live site: what listens and who talks to whom was declared."""
+"""The map of connections against the sockets of a live site: all that listens and talks was declared."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import functools
 import re
 
 import pytest
-import testinfra
+import testinfra  # type: ignore[import-untyped]
 
 from millrace.cli.services import SERVICES
 from tests.site.live import SITE
@@ -43,7 +43,13 @@ def sockets(host: str) -> tuple[list[Socket], list[Socket]]:
         if (found := _parse(line)) and not LOOPBACK.match(found.address):
             listening.append(found)
     ports = {each.port for each in listening}
-    for line in run("ss -Htn --cgroup state established").splitlines():
+    with SITE.client(login=False) as session:
+        # The gateway keeps its connection to a prediction server for the next request.
+        session.get(f"https://{SITE.gateway}/v2/health/ready", timeout=10)
+    # Checks of the gateway and questions of Prometheus come and go: look for some seconds.
+    for line in run(
+        "for i in $(seq 20); do ss -Htn --cgroup state established; sleep 0.2; done"
+    ).splitlines():
         found = _parse("tcp ESTAB " + line)
         # The server's end of a connection is on a port that something listens on.
         if found and found.port not in ports and not LOOPBACK.match(found.peer):
