@@ -66,7 +66,10 @@ def run_pytest(
     report, log = logs / f"{name}.xml", logs / f"{name}.log"
     for old in (report, log):
         old.unlink(missing_ok=True)
-    variables = {**os.environ, "MILLRACE_SITE_DIR": str(site), "PYTHONUNBUFFERED": "1"}
+    variables = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    variables.pop("MILLRACE_SITE_DIR", None)
+    if (site / "site.json").exists():
+        variables["MILLRACE_SITE_DIR"] = str(site)
 
     def listen(line: str) -> None:
         test = TEST.match(line)
