@@ -43,9 +43,7 @@ def flights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def infer(session: requests.Session, model: str, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-    answer = session.post(
-        f"https://{SITE.gateway}/v2/models/{model}/infer", json={"inputs": inputs}, timeout=30
-    )
+    answer = session.post(f"https://{SITE.gateway}/v2/models/{model}/infer", json={"inputs": inputs}, timeout=30)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -63,9 +61,7 @@ def assert_reproduces(session: requests.Session, model: str, bundle: Path) -> No
         got = answer[want["name"]]
         if want["datatype"].startswith("FP"):
             limit = 1e-9 if want["datatype"] == "FP64" else 1e-5
-            np.testing.assert_allclose(
-                np.array(got["data"]).ravel(), np.array(want["data"]).ravel(), rtol=0, atol=limit
-            )
+            np.testing.assert_allclose(np.array(got["data"]).ravel(), np.array(want["data"]).ravel(), rtol=0, atol=limit)
         else:
             assert got["data"] == want["data"]
 
@@ -86,8 +82,7 @@ def test_converted_pipeline_equals_spark_on_every_row(flights: Path) -> None:
     bundle = Bundle.load(flights / "bundle")
     kinds = {"FP64": np.float64, "BYTES": object}
     inputs = {
-        t.name: np.array(table[t.name].to_pylist(), dtype=kinds[t.datatype]).reshape(-1, 1)
-        for t in bundle.inputs
+        t.name: np.array(table[t.name].to_pylist(), dtype=kinds[t.datatype]).reshape(-1, 1) for t in bundle.inputs
     }
     answer = OnnxModel(bundle).run(inputs, ["prediction", "probability"])
     labels = np.array(table["prediction"].to_pylist())
@@ -143,15 +138,7 @@ def test_gate_shows_the_first_differing_row(iris: Path, tmp_path: Path) -> None:
 def load(gateway: requests.Session, iris: Path) -> Iterator[list[tuple[int, str]]]:
     """Four clients that ask iris all the time; the list collects (status, model version)."""
     inputs, _ = expected_rows(iris)
-    body = {
-        "inputs": [
-            {
-                **inputs[0],
-                "shape": [1, *inputs[0]["shape"][1:]],
-                "data": inputs[0]["data"][: inputs[0]["shape"][1]],
-            }
-        ]
-    }
+    body = {"inputs": [{**inputs[0], "shape": [1, *inputs[0]["shape"][1:]], "data": inputs[0]["data"][: inputs[0]["shape"][1]]}]}
     seen: list[tuple[int, str]] = []
     stop = threading.Event()
 
@@ -170,9 +157,7 @@ def load(gateway: requests.Session, iris: Path) -> Iterator[list[tuple[int, str]
         thread.join()
 
 
-def test_no_request_fails_while_a_version_is_deployed(
-    load: list[tuple[int, str]], iris: Path, tmp_path: Path
-) -> None:
+def test_no_request_fails_while_a_version_is_deployed(load: list[tuple[int, str]], iris: Path, tmp_path: Path) -> None:
     copy = tmp_path / "bundle"
     shutil.copytree(iris, copy)
     version = register(copy, "iris")
