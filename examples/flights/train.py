@@ -5,6 +5,7 @@
 
 This machine needs no Spark and no JVM: the data goes up through Spark Connect, and the trained pipeline
 comes back the same way. It is converted to ONNX here, checked against Spark's own answers, and registered.
+With `--local` Spark runs on this machine instead, which then needs PySpark whole, and Java.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-import mlflow
 import numpy as np
 import pandas as pd
 import pyspark
@@ -28,9 +28,8 @@ from pyspark.ml.feature import OneHotEncoder, StringIndexer, VectorAssembler
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.connect.client.retries import DefaultPolicy
 from sklearn.metrics import accuracy_score, roc_auc_score
-from workspace import Workspace
+from workspace import LocalWorkspace, Workspace
 
 import millrace
 from millrace.models import Bundle, verify, write_bundle
@@ -47,6 +46,8 @@ def connect() -> SparkSession:
     """A session with the Spark of SPARK_REMOTE. Raises SystemExit when it does not answer soon."""
     if not os.environ.get("SPARK_REMOTE"):
         raise SystemExit('SPARK_REMOTE is not set: run `eval "$(millrace env)"` first')
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+
     spark = SparkSession.builder.getOrCreate()
     patience = spark.client.get_retry_policies()
     # By itself it would try for ten minutes without a word.
@@ -60,6 +61,24 @@ def connect() -> SparkSession:
             f"Spark Connect at {where} does not answer, see `millrace status`: {error}"
         ) from None
     spark.client.set_retry_policies(patience)
+    return spark
+
+
+def local_spark() -> SparkSession:
+    """Spark in a JVM of this machine, with two of its cores."""
+    say("starting Spark on this machine")
+    spark = (
+        SparkSession.builder.master("local[2]")
+        .config("spark.driver.memory", "1g")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.sql.shuffle.partitions", "2")
+        .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
+        .getOrCreate()
+    )
+    spark.sparkContext.setLogLevel("ERROR")
+    say(f"Spark {spark.version} runs on this machine")
     return spark
 
 
@@ -85,7 +104,7 @@ def predictions(model: PipelineModel, rows: DataFrame, *also: str) -> pd.DataFra
 
 
 def make_bundle(
-    model: PipelineModel, folder: Path, rows: pd.DataFrame, site: Workspace, path: Path
+    model: PipelineModel, folder: Path, rows: pd.DataFrame, site: Workspace | LocalWorkspace, path: Path
 ) -> Bundle:
     """The saved pipeline as ONNX with rows answered by Spark."""
     sent = site.upload(rows.assign(row=np.arange(len(rows))), "verification.parquet")
@@ -108,6 +127,7 @@ def main() -> None:
     parser.add_argument(
         "--all-rows", type=Path, metavar="FILE", help="write Spark's answers for all rows as parquet"
     )
+    parser.add_argument("--local", action="store_true", help="with Spark on this machine, without a registry")
     parser.add_argument("--no-register", action="store_true", help="stop before the registry")
     options = parser.parse_args()
 
@@ -116,11 +136,12 @@ def main() -> None:
     say(f"{len(flights):,} of them arrived, {flights['label'].mean():.1%} more than 15 minutes late")
     with ExitStack() as stack:
         keep = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        spark = connect()
+        spark = local_spark() if options.local else connect()
         stack.callback(spark.stop)
-        site = stack.enter_context(Workspace(spark, "flights"))
+        workspace = LocalWorkspace if options.local else Workspace
+        site: Workspace | LocalWorkspace = stack.enter_context(workspace(spark, "flights"))
         everything = site.upload(flights.assign(row=np.arange(len(flights))), "flights.parquet")
-        say("data is on the site")
+        say("Spark has the data")
 
         training, test = (F.col("row") % 5 != 0), (F.col("row") % 5 == 0)
         # One small file is one partition, which would keep one core busy.
@@ -141,8 +162,10 @@ def main() -> None:
         if options.all_rows:
             predictions(model, everything, "row", *COLUMNS).sort_values("row").to_parquet(options.all_rows)
             say(f"Spark's answers for all rows are in {options.all_rows}")
-        if options.no_register:
+        if options.no_register or options.local:
             return
+        # Only here: without a site there is no registry.
+        import mlflow
 
         mlflow.set_experiment(options.name)
         with mlflow.start_run(run_name=options.name) as run:

@@ -1,8 +1,9 @@
-"""A folder on the site's side of Spark Connect, that goes when the work is done."""
+"""A folder where Spark runs, that goes when the work is done: on a site, or on this machine."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import uuid
 from pathlib import Path, PurePosixPath
@@ -60,3 +61,32 @@ class Workspace:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(row["content"])
         return to
+
+
+class LocalWorkspace:
+    """The same for Spark on this machine."""
+
+    def __init__(self, spark: SparkSession, name: str) -> None:
+        self._spark = spark
+        self._root = tempfile.TemporaryDirectory(prefix=f"{name}-")
+
+    def __enter__(self) -> LocalWorkspace:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._root.cleanup()
+
+    def path(self, name: str) -> str:
+        """The path of a file or folder."""
+        return f"{self._root.name}/{name}"
+
+    def upload(self, frame: pd.DataFrame, name: str) -> DataFrame:
+        """A frame as a parquet file, which Spark reads in parallel."""
+        frame.to_parquet(self.path(name), index=False)
+        return self._spark.read.parquet(self.path(name))
+
+    def download(self, name: str, to: Path) -> Path:
+        """Copy a folder."""
+        return shutil.copytree(self.path(name), to)

@@ -10,7 +10,6 @@ import argparse
 import tempfile
 from pathlib import Path
 
-import mlflow
 import numpy as np
 import pandas as pd
 import sklearn
@@ -72,6 +71,9 @@ def main() -> None:
         print(f"as ONNX it reproduces scikit-learn's answers for {len(flowers)} flowers: {bundle.digest}")
         if options.no_register:
             return
+        # Only here: without a site there is no registry.
+        import mlflow
+
         mlflow.set_experiment(options.name)
         with mlflow.start_run(run_name=options.name) as run:
             mlflow.log_metric("accuracy", accuracy)

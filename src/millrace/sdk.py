@@ -39,14 +39,20 @@ def log_model(bundle: str | os.PathLike[str], name: str, run_id: str | None = No
     return log_bundle(bundle, name, run_id)
 
 
-def deploy(name: str, version: str | int | None = None) -> dict[str, Any]:
+def deploy(
+    name: str, version: str | int | None = None, policy: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Make a version of a model live on all replicas, and return the deployment record.
 
     Without `version`, the newest. Returns when no replica answers with the old version any more.
+    `policy` changes how the model is served, as in `{"deadline_seconds": 0.5}`: its keys are those of
+    `millrace.serving.policy.Policy`, and what it leaves out stays as it was.
     Raises MillraceError: status 404 for an unknown model or version, 409 when the gate or a replica refuses.
     """
-    chosen = str(version) if version is not None else _newest(name)
-    record = _ask("PUT", f"/deployments/{quote(name, safe='')}", json={"version": chosen})
+    content: dict[str, Any] = {"version": str(version) if version is not None else _newest(name)}
+    if policy is not None:
+        content["policy"] = dict(policy)
+    record = _ask("PUT", f"/deployments/{quote(name, safe='')}", json=content)
     assert isinstance(record, dict)
     return record
 

@@ -52,7 +52,7 @@ def bootstrap(tmp_path: Path) -> Bootstrap:
     return Bootstrap(tmp_path / "clone")
 
 
-@pytest.mark.parametrize("verb", ["", "--help", "env", "predict", "deploy", "completion"])
+@pytest.mark.parametrize("verb", ["", "--help", "env", "predict", "deploy", "completion", "serve", "bundle"])
 def test_most_verbs_need_no_package(bootstrap: Bootstrap, verb: str) -> None:
     assert bootstrap.run("store_full() { false; }; needs", verb).stdout == ""
 
@@ -73,6 +73,23 @@ def test_a_box_needs_an_engine_unless_one_is_there(bootstrap: Bootstrap, verb: s
     present = bootstrap.run("needs", verb, DOCKER_HOST="tcp://127.0.0.1:2375").stdout
     assert "docker.io" not in present
     assert "mmdebstrap:mmdebstrap" in present
+
+
+def test_a_demo_without_containers_needs_java_alone(bootstrap: Bootstrap) -> None:
+    for words in (["demo", "--local"], ["demo", "--port", "9000", "--local"]):
+        assert bootstrap.run("has_engine() { false; }; needs", *words).stdout == "default-jre-headless:java\n"
+    assert "docker.io" in bootstrap.run("has_engine() { false; }; needs", "demo", "--localhost").stdout
+
+
+def test_a_demo_that_cannot_have_an_engine_names_the_way_without(bootstrap: Bootstrap) -> None:
+    bootstrap.system("fedora", "43")
+    code = 'needs() { echo docker.io:no-such; }; prepare_machine "$@"; echo on'
+    told = bootstrap.run(code, "demo")
+    assert (told.returncode, told.stdout) == (1, "")
+    assert "install what Debian calls docker.io" in told.stderr
+    assert "'./millrace demo --local' needs only Python and Java" in told.stderr
+    for words in (["test"], ["demo", "--local"]):
+        assert "--local' needs" not in bootstrap.run(code, *words).stderr
 
 
 @pytest.mark.parametrize("option", ["--help", "-h", "--offline"])

@@ -29,6 +29,8 @@ class Verbs(TyperGroup):
             return super().main(*args, **kwargs)
         except Problem as problem:
             fail(str(problem))
+        except ModuleNotFoundError as error:
+            fail(_lacks(error))
         except BrokenPipeError:
             sys.exit(141)
 
@@ -37,6 +39,27 @@ def fail(sentence: str) -> None:
     """Say what is wrong, as every verb does, and end."""
     print(f"millrace: {sentence}", file=sys.stderr)
     sys.exit(1)
+
+
+def _lacks(error: ModuleNotFoundError) -> str:
+    """What to do about a module that is not installed; one of our own is a fault of ours."""
+    if (error.name or "millrace").split(".")[0] == "millrace":
+        raise error
+    return (
+        f"{error.name} is not installed, which verbs for a site need: run ./millrace from a clone, or "
+        "pip install 'millrace[cli]'. `millrace serve` and `millrace bundle` need no site."
+    )
+
+
+def stands_in(verb: str, error: ModuleNotFoundError) -> None:
+    """Answer a verb whose module lacks something; it is left out of the help."""
+    sentence = _lacks(error)
+
+    def lacking() -> None:
+        raise Problem(sentence)
+
+    anything = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+    app.command(verb, hidden=True, context_settings=anything)(lacking)
 
 
 app = typer.Typer(

@@ -9,7 +9,11 @@ import typer
 from millrace.cli.app import DEMO, SiteName, app, examples
 
 
-@app.command(epilog=examples("millrace demo", "millrace demo --site trial --port 9443", "millrace down"))
+@app.command(
+    epilog=examples(
+        "millrace demo", "millrace demo --site trial --port 9443", "millrace down", "millrace demo --local"
+    )
+)
 def demo(
     site: SiteName = DEMO,
     port: Annotated[
@@ -22,14 +26,23 @@ def demo(
     forwarder: Annotated[
         list[str] | None, typer.Option(metavar="ADDRESS", help="DNS server for the rest of the world.")
     ] = None,
+    local: Annotated[
+        bool,
+        typer.Option(
+            "--local", help="Without a site and containers: train, serve and ask on this machine alone."
+        ),
+    ] = False,
 ) -> None:
     """Make a site on this machine, train and deploy two models, ask them; go on where it was interrupted."""
     from millrace.cli import lock, program, steps
+    from millrace.cli.local import Journey
     from millrace.cli.making import Making
     from millrace.cli.screen import Screen
     from millrace.site import check_name
 
-    making = Making(check_name(site), port, subnet, tuple(forwarder or ()))
+    making: Making | Journey = Making(check_name(site), port, subnet, tuple(forwarder or ()))
+    if local:
+        making, site = Journey(port), Journey.LOCK
     screen = Screen()
     with lock.held(site), program.ended_with_us():
         try:

@@ -20,6 +20,7 @@ from millrace.site import Site, state_root
 NODE = "node1"
 PORT = 8443
 MODELS = ("iris", "flights")
+WITHOUT = "Where no container can run, `./millrace demo --local` makes the journey on this machine alone."
 
 
 class Making:
@@ -42,6 +43,10 @@ class Making:
 
     def site_steps(self) -> list[Step | tuple[Step, ...]]:
         """From the machine to a converged site, without models."""
+        return [*self.host_steps(), Step("site.yml", self._converge, self._converged)]
+
+    def host_steps(self) -> list[Step | tuple[Step, ...]]:
+        """From the machine to a host that is ready to converge, and all that the site will need."""
         from millrace.cli.models import training_environment
 
         return [
@@ -53,7 +58,6 @@ class Making:
                 training_environment(self._log("training-environment")),
             ),
             Step("host", self._host, self._host_there),
-            Step("site.yml", self._converge, self._converged),
         ]
 
     @property
@@ -80,7 +84,10 @@ class Making:
         from millrace.artifacts import ArtifactError, Store, reach
 
         system = machine.check_distribution(Path("/etc/os-release").read_text())
-        client = engine.answering()
+        try:
+            client = engine.answering()
+        except Problem as problem:
+            raise Problem(f"{problem}\n{WITHOUT}") from problem
         there = host.find(client, self.name, NODE) if client else None
         memory = machine.check_memory(Path("/proc/meminfo").read_text(), 0 if there else machine.FREE_MEMORY)
         root = Path(client.info()["DockerRootDir"]) if client else Path("/var/lib/docker")
@@ -111,7 +118,10 @@ class Making:
         return f"version {client.version()['Version']} answers" if client else None
 
     def _engine(self, line: Line) -> str:
-        return f"version {engine.start(line.note).version()['Version']} started"
+        try:
+            return f"version {engine.start(line.note).version()['Version']} started"
+        except Problem as problem:
+            raise Problem(f"{problem}\n{WITHOUT}") from problem
 
     def _image_there(self, line: Line) -> str | None:
         return image.TAG if image.current(engine.connect()) else None

@@ -7,10 +7,13 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
+
+from msgspec.structs import replace
 
 from millrace.control.fleet import NoReplicas, ReplicaError, Status
 from millrace.serving.follower import Away
+from millrace.serving.policy import FallbackPolicy, Policy, changed
 from millrace.serving.records import Record
 
 log = logging.getLogger("millrace.control")
@@ -44,6 +47,13 @@ class Members(Protocol):
     def members(self) -> Sequence[Member]: ...
 
 
+class Gate(Protocol):
+    """`millrace.control.gate.Gate`; both raise `Refused`."""
+
+    def __call__(self, model: str, version: str) -> str: ...
+    def newest(self, model: str) -> str: ...
+
+
 class Deployer:
     """Deploys one version of a model at a time; different models do not wait for each other."""
 
@@ -51,11 +61,11 @@ class Deployer:
         self,
         log: Log,
         fleet: Members,
-        gate: Callable[[str, str], str],
+        gate: Gate,
         prepare_seconds: float,
         switch_seconds: float,
     ) -> None:
-        """`gate(model, version)` gives the digest of a bundle that reproduces its rows; raises `Refused`."""
+        """`gate(model, version)` gives the digest of a bundle that reproduces its rows."""
         self._log = log
         self._fleet = fleet
         self._gate = gate
@@ -70,19 +80,31 @@ class Deployer:
         except Away as error:
             raise Refused(503, f"Kafka is away, so nobody knows what is deployed: {error}") from error
 
-    def deploy(self, model: str, version: str, user: str) -> Record:
+    def deploy(self, model: str, version: str | None, user: str, changes: Any = None) -> Record:
         """Put `version` live on every replica, return the record; raises `Refused`, and nothing is switched.
 
+        Without a version the live one stays, and only its policy changes. `changes` are those of the policy
+        (see `millrace.serving.policy.changed`); what they leave out stays as it was.
         The one exception is status 504: the record is written, and a replica has not confirmed it in time.
         """
         with self._locks[model]:
-            return self._deploy(model, version, user)
+            return self._deploy(model, version, user, changes)
 
-    def _deploy(self, model: str, version: str, user: str) -> Record:
-        current = self.deployments().get(model)
+    def load(self, model: str, user: str) -> Record:
+        """Put the newest registered version live; raises `Refused` as `deploy` does."""
+        return self.deploy(model, self._gate.newest(model), user)
+
+    def _deploy(self, model: str, version: str | None, user: str, changes: Any) -> Record:
+        deployments = self.deployments()
+        current = deployments.get(model)
+        if version is None:
+            if current is None:
+                raise Refused(404, f"model '{model}' is not deployed: say which version to deploy")
+            version = current.version
+        policy = self._policy(model, version, changes, deployments)
         digest = self._gate(model, version)
         members = self._members()
-        if current and (current.version, current.digest) == (version, digest):
+        if current and (current.version, current.digest, current.policy) == (version, digest, policy):
             self._await(members, model, current)
             return current
         record = Record(
@@ -93,6 +115,7 @@ class Deployer:
             replicas=[member.name for member in members],
             user=user,
             time=datetime.now(UTC).isoformat(timespec="seconds"),
+            policy=policy,
         )
         self._prepare(members, record)
         try:
@@ -106,6 +129,37 @@ class Deployer:
             "%s %s is live on %d replicas, generation %d", model, version, len(members), record.generation
         )
         return record
+
+    def _policy(self, model: str, version: str, changes: Any, deployments: dict[str, Record]) -> Policy:
+        """The policy of a new record, with the digest of the version that it falls back to."""
+        current = deployments.get(model)
+        before = current.policy if current else Policy()
+        try:
+            policy = before if changes is None else changed(before, changes)
+        except ValueError as error:
+            raise Refused(400, str(error)) from None
+        fallback = policy.fallback
+        if fallback is None:
+            return policy
+        asked = changes is not None and "fallback" in changes
+        if fallback.model is not None and fallback.model not in deployments:
+            raise Refused(
+                409, f"nothing is switched, the fallback, model '{fallback.model}', is not deployed"
+            )
+        if fallback.version is None:
+            return policy
+        older = fallback.version
+        if older == "previous":
+            older = _previous(current, version)
+        if older == version:
+            if asked:
+                raise Refused(400, f"version {version} cannot be its own fallback, name another version")
+            # Going back to what was the fallback leaves nothing to fall back to.
+            return replace(policy, fallback=None)
+        digest = (
+            fallback.digest if older == fallback.version and fallback.digest else self._gate(model, older)
+        )
+        return replace(policy, fallback=FallbackPolicy(version=older, digest=digest))
 
     def remove(self, model: str) -> None:
         """Take a model from every replica; raises `Refused` (404: it is not deployed)."""
@@ -176,6 +230,18 @@ class Deployer:
                 raise Refused(504, f"{what} is recorded but not confirmed by {text}; it switches when it can")
             if waiting:
                 time.sleep(_WAIT_S)
+
+
+def _previous(current: Record | None, version: str) -> str:
+    """What "previous" stands for when `version` is deployed over `current`."""
+    if current is None:
+        raise Refused(400, "there is no previous version to fall back to: nothing was deployed before")
+    if current.version != version:
+        return current.version
+    kept = current.policy.fallback
+    if kept is None or kept.version is None:
+        raise Refused(400, f"version {version} is live already: name the version to fall back to")
+    return kept.version
 
 
 def _confirm(member: Member, model: str, record: Record | None) -> None:

@@ -1,23 +1,23 @@
 """Puts the control service together and runs it."""
 
 import asyncio
-import contextlib
 import logging
 import shutil
 from pathlib import Path
 
 from prometheus_client import REGISTRY
 
-from millrace.control.app import App
+from millrace.control.app import MAX_BODY, App
 from millrace.control.config import ControlConfig
 from millrace.control.deployer import Deployer, Refused
 from millrace.control.fleet import Fleet
 from millrace.control.gate import Gate
 from millrace.control.log import DeploymentLog
-from millrace.serving.server import Server, notify_systemd, uvicorn_config, watch_certificate
+from millrace.serving.host import notify_systemd
+from millrace.serving.http import Limits, Listener
+from millrace.serving.lifecycle import listen_until_told, run_to_its_end
 
 log = logging.getLogger("millrace.control")
-_LOOK_S = 30.0
 _SETTLE_S = 5.0
 
 
@@ -38,35 +38,25 @@ def run(config: ControlConfig) -> None:
         config.switch_seconds,
     )
     app = App(config, deployer, REGISTRY, secret)
-    longest = config.prepare_seconds + config.switch_seconds + 20
-    uv = uvicorn_config(app, config.address, config.port, config.tls, longest)
-    look = watch_certificate(uv.ssl, config.tls) if config.tls and uv.ssl else None
+    listener = Listener(app.handle, Limits(body=MAX_BODY))
 
-    async def keep() -> None:
+    async def beside(_: int) -> None:
+        notify_systemd("READY=1")
         loop = asyncio.get_running_loop()
-        settled = False
-        while not settled:
+        while True:
             try:
                 await loop.run_in_executor(None, deployer.settle)
-                settled = True
             except Refused as error:
                 log.info("not settled yet: %s", error)
                 await asyncio.sleep(_SETTLE_S)
-        while True:
-            await asyncio.sleep(_LOOK_S)
-            if look:
-                with contextlib.suppress(OSError):
-                    look()
+            else:
+                break
+        # Settled once is settled.
+        await asyncio.Event().wait()
 
-    async def serve() -> None:
-        beside = asyncio.create_task(keep())
-        server = Server(uv, lambda: 0.0, lambda: notify_systemd("READY=1"))
-        try:
-            await server.serve()
-        finally:
-            records.stop()
-            beside.cancel()
-
+    longest = config.prepare_seconds + config.switch_seconds + 20
     records.start()
-    with asyncio.Runner(loop_factory=uv.get_loop_factory()) as runner:
-        runner.run(serve())
+    run_to_its_end(
+        listen_until_told(listener, config.address, config.port, config.tls, beside, lambda: 0.0, longest),
+        records.stop,
+    )

@@ -1,7 +1,7 @@
 """A bundle: a directory with a model, its signature, and rows that it must reproduce.
 
     bundle.json         format, runtime, framework, signature, sha256 of every other file
-    model.onnx          the model
+    model.onnx          the model, or Python code: see millrace.models.python
     verification.json   inputs, and the outputs that the training framework gave for them
 
 The digest names a bundle everywhere. It is the sha256 of the canonical bundle.json, so it covers every byte.
@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -32,6 +32,8 @@ FORMAT = 1
 MANIFEST = "bundle.json"
 MODEL = "model.onnx"
 VERIFICATION = "verification.json"
+#: What a bundle of each runtime must hold beside its verification rows.
+RUNTIMES = {"onnx": (MODEL,), "python": ("python.json", "code.tar", "requirements.txt")}
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -69,8 +71,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def _check(self) -> None:
         if self.format != FORMAT:
             raise InvalidBundle(f"the bundle has format {self.format}; this Millrace reads format {FORMAT}")
-        if self.runtime != "onnx":
-            raise InvalidBundle(f"the bundle wants the runtime {self.runtime!r}; only 'onnx' is known")
+        if self.runtime not in RUNTIMES:
+            known = ", ".join(RUNTIMES)
+            raise InvalidBundle(f"the bundle wants the runtime {self.runtime!r}; known is {known}: upgrade")
         for kind, tensors in (("input", self.inputs), ("output", self.outputs)):
             if not tensors:
                 raise InvalidBundle(f"the bundle declares no {kind}")
@@ -78,7 +81,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise InvalidBundle(f"the bundle declares an {kind} twice")
             for tensor in tensors:
                 _check_signature(kind, tensor)
-        for name in (MODEL, VERIFICATION):
+        for name in (*RUNTIMES[self.runtime], VERIFICATION):
             if name not in self.files:
                 raise InvalidBundle(f"{MANIFEST} lists no {name}")
         for name, checksum in self.files.items():
@@ -190,6 +193,32 @@ def write_bundle(
     """
     from millrace.models.runtime import OnnxModel
 
+    content = model if isinstance(model, bytes) else model.SerializeToString(deterministic=True)
+    return write_files(
+        path,
+        "onnx",
+        {MODEL: content},
+        verification_inputs,
+        verification_outputs,
+        framework=framework,
+        check=OnnxModel,
+    )
+
+
+def write_files(
+    path: str | os.PathLike[str],
+    runtime: str,
+    files: Mapping[str, bytes],
+    verification_inputs: Mapping[str, np.ndarray],
+    verification_outputs: Mapping[str, np.ndarray],
+    *,
+    framework: str,
+    check: Callable[[Bundle], object] = lambda bundle: None,
+) -> Bundle:
+    """Write a bundle of any runtime, with its `files`, as `write_bundle` does for ONNX.
+
+    `check` sees the bundle before it is moved to `path`, and raises InvalidBundle when it cannot be used.
+    """
     path = Path(path)
     if path.exists() and any(path.iterdir()):
         raise FileExistsError(f"{path} is not empty: remove it, or name another directory for the bundle")
@@ -202,13 +231,10 @@ def write_bundle(
         )
     except (TypeError, ValueError) as error:
         raise InvalidBundle(f"verification rows cannot be written: {error}") from error
-    contents = {
-        MODEL: model if isinstance(model, bytes) else model.SerializeToString(deterministic=True),
-        VERIFICATION: msgspec.json.encode(rows),
-    }
+    contents = {**files, VERIFICATION: msgspec.json.encode(rows)}
     manifest = Manifest(
         format=FORMAT,
-        runtime="onnx",
+        runtime=runtime,
         framework=framework,
         created_by=f"millrace {_own_version()}",
         inputs=tuple(Tensor(n, datatype_of(a), (-1, *a.shape[1:])) for n, a in inputs.items()),
@@ -225,7 +251,7 @@ def write_bundle(
         (draft / MANIFEST).write_bytes(
             msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n"
         )
-        OnnxModel(Bundle.load(draft))
+        check(Bundle.load(draft))
         if path.exists():
             path.rmdir()
         shutil.move(draft, path)

@@ -116,6 +116,21 @@ def fetch_bundle(
     return Bundle(dest, bundle.manifest)
 
 
+def newest_version(registry_url: str, name: str, tls: tuple[str, str, str] | None = None) -> str:
+    """The newest version of a registered model. Raises ModelNotFound, RegistryError."""
+    url = f"{registry_url.rstrip('/')}/api/2.0/mlflow/model-versions/search"
+    escaped = name.replace("'", "''")
+    query = {"filter": f"name='{escaped}'", "order_by": "version_number DESC", "max_results": "1"}
+    with _session(tls) as session:
+        try:
+            found = _get(session, url, params=query).json().get("model_versions", [])
+            if not found:
+                raise ModelNotFound(f"the registry has no model {name!r}")
+            return str(found[0]["version"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RegistryError(f"{url} did not answer as MLflow does: {error!r}") from error
+
+
 def _session(tls: tuple[str, str, str] | None) -> requests.Session:
     session = requests.Session()
     # A proxy or CA of the environment is not meant for the site's own registry.

@@ -6,13 +6,16 @@ may several threads. Hence one thread, a single row padded to two, and at most `
 
 from __future__ import annotations
 
+import math
+import threading
+import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnxruntime as ort  # type: ignore[import-untyped]
 
 from millrace.models.bundle import MODEL, Bundle, InvalidBundle
-from millrace.models.tensors import Tensor
+from millrace.models.tensors import DATATYPES, Tensor
 
 MAX_ROWS = 2000
 
@@ -26,6 +29,7 @@ _ONNX_TYPES = {
     "tensor(uint16)": "UINT16",
     "tensor(uint32)": "UINT32",
     "tensor(uint64)": "UINT64",
+    "tensor(float16)": "FP16",
     "tensor(float)": "FP32",
     "tensor(double)": "FP64",
     "tensor(string)": "BYTES",
@@ -34,6 +38,9 @@ _ONNX_TYPES = {
 
 class OnnxModel:
     """A loaded model. `run` may be called from several threads."""
+
+    platform = "onnxruntime_onnx"
+    inline = True
 
     def __init__(self, bundle: Bundle) -> None:
         """Load the model of a bundle. Raises InvalidBundle when it does not load or has another signature."""
@@ -54,6 +61,7 @@ class OnnxModel:
             raise InvalidBundle(f"ONNX Runtime {ort.__version__} does not load {MODEL}: {error}") from error
         self.inputs = bundle.inputs
         self.outputs = bundle.outputs
+        self._local = threading.local()
         self._output_names = [tensor.name for tensor in bundle.outputs]
         surplus = {i.name for i in self.session.get_inputs()} - {t.name for t in bundle.inputs}
         if surplus:
@@ -64,28 +72,59 @@ class OnnxModel:
         _check("output", bundle.outputs, self.session.get_outputs())
 
     def run(
-        self, inputs: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None
+        self,
+        inputs: Mapping[str, np.ndarray],
+        outputs: Sequence[str] | None = None,
+        *,
+        timeout: float | None = None,
     ) -> dict[str, np.ndarray]:
         """Outputs by name, for arrays [N, ...] of all inputs (text as object arrays of str), N at least 1.
 
-        `outputs` restricts what is computed; by default all outputs of the bundle.
-        Raises ValueError when there is no row or row counts differ.
+        `outputs` restricts what is computed; by default all outputs of the bundle. After `timeout` seconds
+        no further `MAX_ROWS` rows are begun.
+        Raises ValueError when there is no row or row counts differ, TimeoutError.
         """
         names = list(outputs) if outputs is not None else self._output_names
-        counts = {len(array) for array in inputs.values()}
-        if len(counts) != 1 or 0 in counts:
-            raise ValueError(f"every input needs the same number of rows, at least one; got {sorted(counts)}")
-        rows = counts.pop()
+        rows = len(next(iter(inputs.values()), ()))
         if rows == 1:
-            padded = {name: np.repeat(array, 2, axis=0) for name, array in inputs.items()}
+            if len(inputs) != len(self.inputs):
+                raise ValueError(f"inputs are missing; got {sorted(inputs)}")
+            padded = self._pairs()
+            for name, array in inputs.items():
+                if len(array) != 1:
+                    raise _uneven(inputs)
+                padded[name][:] = array
             return {n: a[:1] for n, a in zip(names, self.session.run(names, padded), strict=True)}
+        if rows == 0 or any(len(array) != rows for array in inputs.values()):
+            raise _uneven(inputs)
         if rows <= MAX_ROWS:
             return dict(zip(names, self.session.run(names, dict(inputs)), strict=True))
-        parts = [
-            self.run({name: array[start : start + MAX_ROWS] for name, array in inputs.items()}, names)
-            for start in range(0, rows, MAX_ROWS)
-        ]
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        parts = []
+        for start in range(0, rows, MAX_ROWS):
+            if time.monotonic() > end:
+                raise TimeoutError(f"{start} of {rows} rows were computed in {timeout} s")
+            parts.append(
+                self.run({name: array[start : start + MAX_ROWS] for name, array in inputs.items()}, names)
+            )
         return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+    def close(self) -> None:
+        """Nothing to do: the session goes with the last call that uses it."""
+
+    def _pairs(self) -> dict[str, np.ndarray]:
+        """This thread's arrays of two rows: filling them costs less than making them."""
+        try:
+            pairs: dict[str, np.ndarray] = self._local.pairs
+        except AttributeError:
+            pairs = {t.name: np.empty((2, *t.shape[1:]), DATATYPES[t.datatype]) for t in self.inputs}
+            self._local.pairs = pairs
+        return pairs
+
+
+def _uneven(inputs: Mapping[str, np.ndarray]) -> ValueError:
+    counts = sorted({len(array) for array in inputs.values()})
+    return ValueError(f"every input needs the same number of rows, at least one; got {counts}")
 
 
 def _check(kind: str, declared: tuple[Tensor, ...], actual: Sequence[ort.NodeArg]) -> None:

@@ -18,6 +18,7 @@ DATATYPES: dict[str, np.dtype[Any]] = {
     "UINT16": np.dtype(np.uint16),
     "UINT32": np.dtype(np.uint32),
     "UINT64": np.dtype(np.uint64),
+    "FP16": np.dtype(np.float16),
     "FP32": np.dtype(np.float32),
     "FP64": np.dtype(np.float64),
     "BYTES": np.dtype(object),

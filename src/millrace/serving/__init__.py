@@ -1,4 +1,5 @@
-"""The prediction server: Open Inference Protocol V2 over ONNX bundles, following the deployment records.
+"""The prediction server: Open Inference Protocol V2 and V1 over bundles, following the deployment records.
 
-`protocol` and `inference` know nothing of HTTP, `replica` nothing of Kafka; `app` and `server` are the glue.
+`http` knows nothing of models. `v1`, `v2` turn requests into calls and answers into responses; `served`
+computes calls under the policy of a record; `replica` knows nothing of Kafka. `app` and `server` are glue.
 """

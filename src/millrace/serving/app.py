@@ -1,241 +1,161 @@
-"""The prediction server's HTTP side: paths to models, errors to answers."""
+"""The prediction server's paths: which model and protocol a request is for, and what is not there."""
 
-import asyncio
-import contextlib
-import logging
-from collections.abc import Callable
+from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
-from typing import Any
+from urllib.parse import unquote_to_bytes
 
-import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from millrace.serving.asgi import JSON, Receive, Scope, Send, TooLarge, answer, header, read_body
+from millrace.serving import trace
+from millrace.serving.about import About, NotServed, require
+from millrace.serving.calls import Codec
 from millrace.serving.config import ServingConfig
-from millrace.serving.follower import Away
-from millrace.serving.inference import ModelVersion
+from millrace.serving.errors import BadRequest, Unanswered
+from millrace.serving.grpc import PREFIX, Service
+from millrace.serving.http import Request, Response
+from millrace.serving.internal import Internal
 from millrace.serving.metrics import ServingMetrics
-from millrace.serving.protocol import BadRequest, encode
-from millrace.serving.records import Record
-from millrace.serving.replica import Refused, Replica
+from millrace.serving.replica import Placed, Replica
+from millrace.serving.served import Served
+from millrace.serving.v1 import V1
+from millrace.serving.v2 import V2, refuse
+from millrace.serving.versions import Shelf
 
-log = logging.getLogger("millrace.serving")
-# A larger body is answered beside the event loop: it takes long enough for others to notice.
-INLINE_BYTES = 16 * 1024
-_JSON_HEADER = (b"content-type", JSON)
-
-
-class _Abandon(msgspec.Struct):
-    model: str
-    generation: int
+Answer = Response | Awaitable[Response]
 
 
-class _Answered(Exception):
-    """An error answer: status, text, further headers."""
+class _Live:
+    """A live model, and the paths of its predictions."""
 
-    def __init__(self, status: int, text: str, *headers: tuple[bytes, bytes]) -> None:
-        self.status, self.text, self.headers = status, text, headers
+    def __init__(self, place: Placed, served: Served, max_body: int) -> None:
+        self.place = place
+        self.served = served
+        name, version, signature = served.name, served.version.version, served.version.signature
+        v1, v2 = V1(signature, max_body), V2(signature, max_body)
+        codecs: dict[str, Codec] = {
+            f"/v2/models/{name}/infer": v2,
+            f"/v2/models/{name}/versions/{version}/infer": v2,
+            f"/v1/models/{name}:predict": v1,
+            f"/v1/models/{name}/versions/{version}:predict": v1,
+        }
+        self.targets = {target.encode(): (served, codec) for target, codec in codecs.items()}
 
 
 class App:
-    """The ASGI application. `refresh` waits until all deployment records are known, or raises `Away`."""
+    """Answers requests. What is served changes by `switch`, which threads may call."""
 
     def __init__(
         self,
         config: ServingConfig,
         replica: Replica,
+        shelf: Shelf,
         metrics: ServingMetrics,
         registry: CollectorRegistry,
-        refresh: Callable[[float], None],
+        internal: Internal | None,
     ) -> None:
+        """`internal` answers what control asks; None where there is no control."""
         self.draining = False
         self._config = config
         self._replica = replica
+        self._shelf = shelf
         self._metrics = metrics
         self._registry = registry
-        self._refresh = refresh
-        self._models: dict[str, ModelVersion] = {}
-        self._infer_paths: dict[str, ModelVersion] = {}
-        self._pending_bytes = 0
-        self._batches = ThreadPoolExecutor(1, "batches")
-        self._loads = ThreadPoolExecutor(1, "loads")
+        self._internal = internal
+        self._live: dict[str, _Live] = {}
+        self._targets: dict[bytes, tuple[Served, Codec]] = {}
+        self._bodies = ThreadPoolExecutor(1, "bodies")
+        self._about = About(self)
+        self._grpc = Service(self, config.max_body_bytes)
+        metrics.states = self._states
+        metrics.loaded = lambda: (shelf.loaded, len(self._live))
+        metrics.generations = replica.generations
+        metrics.ready = lambda: replica.ready
 
-    def switch(self, models: dict[str, ModelVersion]) -> None:
-        """Serve `models` from now on. Thread-safe: whole dictionaries are replaced."""
-        self._infer_paths = {
-            path: model
-            for name, model in models.items()
-            for path in (f"/v2/models/{name}/infer", f"/v2/models/{name}/versions/{model.version}/infer")
-        }
-        self._models = models
+    def switch(self, placed: dict[str, Placed]) -> None:
+        """Serve these models from now on. Whole dictionaries are replaced, so a request sees one state."""
+        before, live, targets = self._live, {}, {}
+        for name, place in placed.items():
+            known = before.get(name)
+            if known is None or known.place is not place:
+                known = self._make(place, known)
+            live[name] = known
+            targets.update(known.targets)
+        self._targets, self._live = targets, live
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
+    def handle(self, request: Request) -> Answer:
+        """The answer to a request. On the event loop."""
+        found = self._targets.get(request.target)
+        if found is not None and request.method == b"POST":
+            served, codec = found
+            answer = served.answer(codec, request)
+            return trace.passed_on(request, answer) if b"traceparent" in request.headers else answer
         try:
-            if scope["method"] == "POST" and path.endswith("/infer"):
-                body = await self._infer(path, scope, receive)
-                await send(
-                    {
-                        "type": "http.response.start",
-                        "status": 200,
-                        "headers": [_JSON_HEADER, (b"content-length", b"%d" % len(body))],
-                    }
-                )
-                await send({"type": "http.response.body", "body": body})
-            else:
-                await self._other(path.rstrip("/"), scope, receive, send)
-        except _Answered as error:
-            await _error(send, error.status, error.text, *error.headers)
-        except BadRequest as error:
-            await _error(send, 400, str(error))
-        except TooLarge:
-            self._metrics.too_large += 1
-            await _error(send, 413, f"the body is larger than {self._config.max_body_bytes} bytes")
-        except ConnectionError:
-            log.debug("the client went away")
-        except Exception:
-            log.exception("%s %s", scope["method"], path)
-            await _error(send, 500, "internal error, see the server's journal")
+            return self._other(request)
+        except Unanswered as wrong:
+            return refuse(wrong)
 
-    async def _infer(self, path: str, scope: Scope, receive: Receive) -> bytes:
-        message = await receive()
-        body = message.get("body", b"")
-        reserved = 0
-        if message.get("more_body") or len(body) > INLINE_BYTES:
-            reserved = self._reserve(scope)
-            if not reserved:
-                # Read and thrown away, for a sender hears nothing before it has sent.
-                with contextlib.suppress(TooLarge):
-                    await read_body(receive, 0, message)
-                raise _Answered(503, "too many large requests at once, try again", (b"retry-after", b"1"))
-        try:
-            if reserved:
-                body = await read_body(receive, self._config.max_body_bytes, message)
-            # Looked up after the body has come: a slow sender must not hold on to a replaced version.
-            model = self._infer_paths.get(path)
-            if model is None:
-                self._metrics.unknown_model += 1
-                raise self._unknown(path)
-            if not reserved:
-                return model.infer(body)
-            model.busy += 1
-            try:
-                return await asyncio.get_running_loop().run_in_executor(self._batches, model.infer, body)
-            finally:
-                model.busy -= 1
-        except BadRequest:
-            _refuse_encodings(scope)
-            raise
-        finally:
-            self._pending_bytes -= reserved
+    def served(self, name: str) -> Served | None:
+        """A live model."""
+        live = self._live.get(name)
+        return live.served if live else None
 
-    def _reserve(self, scope: Scope) -> int:
-        """Bytes set aside for a large body, for many would end the process; 0: none are left."""
-        declared = header(scope, b"content-length")
-        limit = self._config.max_body_bytes
-        size = max(1, min(int(declared) if declared.isdigit() else limit, limit))
-        if self._pending_bytes + size > self._config.max_pending_bytes:
-            return 0
-        self._pending_bytes += size
-        return size
+    def models(self) -> list[Served]:
+        """All live models."""
+        return [live.served for live in self._live.values()]
 
-    def _unknown(self, path: str) -> _Answered:
-        parts = path.split("/")
-        if len(parts) < 5 or parts[1:3] != ["v2", "models"]:
-            return _Answered(404, f"there is nothing at {path}")
-        model = self._models.get(parts[3])
-        if model is None:
-            return _Answered(404, f"model '{parts[3]}' is not deployed")
-        if parts[4] == "versions" and len(parts) > 5 and parts[5] != model.version:
-            return _Answered(404, f"model '{parts[3]}' has version {model.version} live, not {parts[5]}")
-        return _Answered(404, f"there is nothing at {path}")
+    @property
+    def ready(self) -> bool:
+        """Whether requests should come here."""
+        return self._replica.ready and not self.draining
 
-    async def _other(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
-        method = scope["method"]
-        if path.startswith("/replica/"):
-            await self._internal(path, scope, receive, send)
-            return
-        wanted = "POST" if path == "/v2/repository/index" or path.endswith("/infer") else "GET"
-        content: Any
-        status = 200
+    def _make(self, place: Placed, before: _Live | None) -> _Live:
+        record = place.record
+        metrics = self._metrics.of(record.model, record.version)
+        served = Served(record, place.version, place.standby, metrics, self._shelf, self._bodies, self.served)
+        if before and before.place.version is place.version:
+            old = before.place.record.policy.breaker
+            if old == record.policy.breaker:
+                served.breaker = before.served.breaker
+        return _Live(place, served, self._config.max_body_bytes)
+
+    def _other(self, request: Request) -> Answer:
+        path = _path(request.target)
+        found = self._targets.get(path.encode())
+        if found is not None and request.method == b"POST":
+            return found[0].answer(found[1], request)
+        if path.startswith(PREFIX):
+            return self._grpc.answer(path, request)
+        if path.startswith("/replica/") and self._internal:
+            return self._internal.answer(path, request)
         if path == "/metrics":
-            _require(method, "GET")
-            await answer(send, 200, generate_latest(self._registry), CONTENT_TYPE_LATEST.encode())
-            return
-        if path == "/v2/health/live":
-            content = {"live": True}
-        elif path == "/v2/health/ready":
-            ready = self._replica.ready and not self.draining
-            content, status = {"ready": ready, "live": True}, 200 if ready else 503
-        elif path == "/v2":
-            content = {"name": "millrace", "version": version("millrace"), "extensions": []}
-        elif path == "/v2/repository/index":
-            models = self._models.values()
-            content = [{"name": m.name, "version": m.version, "state": "READY", "reason": ""} for m in models]
-        else:
-            content = self._about(path)
-        _require(method, wanted)
-        await answer(send, status, encode(content))
-
-    def _about(self, path: str) -> Any:
-        """A model's metadata or readiness: /v2/models/{m}[/versions/{v}][/ready]."""
-        if path.endswith("/infer"):
-            return None
-        parts = path.split("/")[1:]
-        ready = parts[-1:] == ["ready"]
-        parts = parts[:-1] if ready else parts
-        model = self._models.get(parts[2]) if len(parts) in (3, 5) and parts[:2] == ["v2", "models"] else None
-        if model is None or (len(parts) == 5 and parts[3:] != ["versions", model.version]):
-            raise self._unknown(path if len(parts) != 3 else f"{path}/")
-        return {"name": model.name, "ready": True} if ready else model.metadata()
-
-    async def _internal(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """What control asks of a replica; the gateway does not lead here."""
-        if self._config.tls and scope["state"]["peer"] not in self._config.control_hosts:
-            raise _Answered(403, "only control may ask this")
-        loop = asyncio.get_running_loop()
-        if path == "/replica/status":
-            _require(scope["method"], "GET")
-            await answer(send, 200, encode(self._replica.status()))
-            return
-        if path not in ("/replica/prepare", "/replica/abandon"):
-            raise _Answered(404, f"there is nothing at {path}")
-        _require(scope["method"], "POST")
-        body = await read_body(receive, 65536)
+            require(request, "GET")
+            return Response(generate_latest(self._registry), content_type=CONTENT_TYPE_LATEST.encode())
         try:
-            if path == "/replica/prepare":
-                await loop.run_in_executor(self._loads, self._prepare, Record.decode(body))
-            else:
-                request = msgspec.json.decode(body, type=_Abandon)
-                self._replica.abandon(request.model, request.generation)
-        except msgspec.MsgspecError as error:
-            raise _Answered(400, str(error)) from None
-        except Refused as error:
-            raise _Answered(409, str(error)) from None
-        await answer(send, 200, b"{}")
+            return self._about.page(path, request)
+        except NotServed as error:
+            if error.model:
+                self._metrics.unserved["unknown_model"] += 1
+            if error.model and not self._replica.ready:
+                raise Unanswered(
+                    503, "this server has not loaded its models yet, ask again", retry_after=1
+                ) from None
+            raise
 
-    def _prepare(self, record: Record) -> None:
-        try:
-            self._refresh(self._config.kafka.away_after)
-        except Away as error:
-            raise Refused(f"it would not hear of the switch, Kafka is away: {error}") from error
-        self._replica.prepare(record)
+    def _states(self) -> dict[str, tuple[int, int, int]]:
+        return {
+            model.name: (model.breaker.state, model.admission.running, model.admission.waiting)
+            for model in self.models()
+        }
 
 
-def _require(method: str, wanted: str) -> None:
-    if method != wanted:
-        raise _Answered(405, f"{method} is not answered here, {wanted} is", (b"allow", wanted.encode()))
-
-
-def _refuse_encodings(scope: Scope) -> None:
-    """A body that could not be read may be of a kind that this server does not read."""
-    encoding = header(scope, b"content-encoding")
-    if encoding not in ("", "identity"):
-        raise _Answered(415, f"the body is encoded as {encoding}, this server reads plain JSON")
-    if header(scope, b"inference-header-content-length"):
-        raise _Answered(400, "the request carries binary tensors, this server reads JSON")
-
-
-async def _error(send: Send, status: int, text: str, *headers: tuple[bytes, bytes]) -> None:
-    await answer(send, status, encode({"error": text}), JSON, *headers)
+def _path(target: bytes) -> str:
+    """The path of a request's target, decoded; raises `Unanswered`."""
+    path = target.partition(b"?")[0].partition(b"#")[0]
+    if b"://" in path[:8]:
+        # A client that takes the server for a proxy sends the whole address.
+        path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
+    try:
+        decoded = unquote_to_bytes(path).decode()
+    except UnicodeDecodeError:
+        raise BadRequest("the path is not UTF-8") from None
+    return decoded.rstrip("/") if len(decoded) > 1 else decoded

@@ -49,6 +49,14 @@ class ServingConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     # Bodies in memory at one time; more are answered 503.
     max_pending_bytes: int = 32 * 1024 * 1024
     max_rows: int = 20_000
+    # Seconds that a client may take to send the head of a request, and its body.
+    head_seconds: float = 10.0
+    body_seconds: float = 30.0
+    # Model versions in memory, and bytes that they take there; those used longest ago stay on the disk.
+    loaded_models: int = 1000
+    loaded_bytes: int = 256 * 1024 * 1024
+    # One line of JSON for each request.
+    access_log: bool = False
     # Seconds between "not ready" and the end, so that the gateway sends its requests elsewhere.
     drain_seconds: float = 3.0
     # A prepared version that no record asked for is dropped after this.

@@ -12,15 +12,12 @@ import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from millrace.serving.config import Kafka, Tls
+from millrace.serving.errors import Away
 from millrace.serving.records import Record
 
 log = logging.getLogger("millrace.kafka")
 _POLL_S = 0.2
 _RETRY_S = 2.0
-
-
-class Away(Exception):
-    """Kafka does not answer; says why."""
 
 
 class Listener(Protocol):

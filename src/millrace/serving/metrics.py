@@ -1,33 +1,87 @@
 """Metrics of the prediction server. Plain counters on the hot path, Prometheus families when scraped."""
 
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from itertools import accumulate
+from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 # A small tree takes 20 us, a batch of thousands of rows up to a second.
-BUCKETS = (2e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 5e-2, 0.25, 1.0)
-OUTCOMES = ("ok", "refused", "failed")
+BUCKETS = (2e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 5e-2, 0.25, 1.0, 5.0)
+# ok, refused: wrong request; failed: the model cannot compute; fallback: something else answered.
+OUTCOMES = ("ok", "refused", "failed", "deadline", "overloaded", "open", "fallback")
+REASONS = ("failed", "deadline", "overloaded", "open")
+# What the time of answered calls went to.
+PARTS = ("queue", "compute_input", "compute_infer", "compute_output")
 _LABELS = ["model", "version"]
 
 
 class ModelMetrics:
-    """Counts of one model version. Threads may lose a count to each other; none waits for another."""
+    """Counts of one model version, kept on the event loop. Times are in seconds."""
 
-    __slots__ = ("buckets", "outcomes", "seconds")
+    __slots__ = ("buckets", "executions", "fallbacks", "last", "outcomes", "parts", "rows", "seconds")
 
     def __init__(self) -> None:
         self.outcomes = dict.fromkeys(OUTCOMES, 0)
+        self.fallbacks = dict.fromkeys(REASONS, 0)
         self.buckets = [0] * (len(BUCKETS) + 1)
-        self.seconds = 0.0
+        # Of all answers, and of the good ones.
+        self.seconds = {"all": 0.0, "ok": 0.0}
+        self.parts = dict.fromkeys(PARTS, 0.0)
+        self.rows = self.executions = 0
+        self.last = 0.0
 
-    def count(self, outcome: str, seconds: float) -> None:
+    def answered(self, began: float, read: float, queued: float, computed: float, rows: int) -> None:
+        """A call was answered: when it began, was read, had its turn, and was computed (`perf_counter`)."""
+        done = time.perf_counter()
+        seconds = done - began
+        self.outcomes["ok"] += 1
+        self.buckets[bisect_left(BUCKETS, seconds)] += 1
+        self.seconds["all"] += seconds
+        self.seconds["ok"] += seconds
+        parts = self.parts
+        parts["compute_input"] += read - began
+        parts["queue"] += queued - read
+        parts["compute_infer"] += computed - queued
+        parts["compute_output"] += done - computed
+        self.rows += rows
+        self.executions += 1
+        self.last = done
+
+    def unanswered(self, outcome: str, began: float) -> None:
+        """A call was not answered by the model."""
+        seconds = time.perf_counter() - began
         self.outcomes[outcome] += 1
         self.buckets[bisect_left(BUCKETS, seconds)] += 1
-        self.seconds += seconds
+        self.seconds["all"] += seconds
+
+    def statistics(self) -> dict[str, Any]:
+        """As the protocol's statistics extension has them; nanoseconds."""
+        good = self.outcomes["ok"]
+        bad = sum(count for outcome, count in self.outcomes.items() if outcome != "ok")
+        inference = {
+            "success": _duration(good, self.seconds["ok"]),
+            "fail": _duration(bad, self.seconds["all"] - self.seconds["ok"]),
+            **{part: _duration(good, seconds) for part, seconds in self.parts.items()},
+            "cache_hit": _duration(0, 0),
+            "cache_miss": _duration(0, 0),
+        }
+        last = time.time() - (time.perf_counter() - self.last) if self.last else 0
+        return {
+            "last_inference": round(last * 1000),
+            "inference_count": self.rows,
+            "execution_count": self.executions,
+            "inference_stats": inference,
+            "batch_stats": [],
+        }
+
+
+def _duration(count: int, seconds: float) -> dict[str, int]:
+    return {"count": count, "ns": round(seconds * 1e9)}
 
 
 class ServingMetrics(Collector):
@@ -35,42 +89,80 @@ class ServingMetrics(Collector):
 
     def __init__(self) -> None:
         self._models: dict[tuple[str, str], ModelMetrics] = {}
-        self.unknown_model = 0
-        self.too_large = 0
+        self.unserved = {"unknown_model": 0, "too_large": 0, "too_many": 0}
         self.generations: Callable[[], dict[str, int]] = dict
         self.ready: Callable[[], bool] = bool
+        # By model: breaker state, calls that run beside the event loop, calls that wait.
+        self.states: Callable[[], dict[str, tuple[int, int, int]]] = dict
+        # Model versions in memory, and known.
+        self.loaded: Callable[[], tuple[int, int]] = lambda: (0, 0)
 
     def of(self, model: str, version: str) -> ModelMetrics:
         """The counters of a model version; they outlive its replacement."""
         return self._models.setdefault((model, version), ModelMetrics())
 
+    def refused(self, reason: str) -> None:
+        """A request was refused before its body was read."""
+        self.unserved[reason] += 1
+
     def collect(self) -> Iterator[Metric]:
-        requests = CounterMetricFamily(
-            "millrace_inference_requests", "Inference requests by outcome", labels=[*_LABELS, "outcome"]
-        )
-        seconds = HistogramMetricFamily(
-            "millrace_inference_seconds", "Time from a request's body to its answer", labels=_LABELS
-        )
-        for key, counts in list(self._models.items()):
-            for outcome, value in counts.outcomes.items():
-                requests.add_metric([*key, outcome], value)
-            bounds = [*(str(bound) for bound in BUCKETS), "+Inf"]
-            buckets = list(zip(bounds, accumulate(counts.buckets), strict=True))
-            seconds.add_metric(list(key), buckets, sum_value=counts.seconds)
-        yield requests
-        yield seconds
+        yield from self._inference()
         unserved = CounterMetricFamily(
             "millrace_inference_unserved", "Requests that reached no model", labels=["reason"]
         )
-        unserved.add_metric(["unknown_model"], self.unknown_model)
-        unserved.add_metric(["too_large"], self.too_large)
+        for reason, value in self.unserved.items():
+            unserved.add_metric([reason], value)
         yield unserved
+        yield from self._states()
         generation = GaugeMetricFamily(
             "millrace_deployment_generation", "Generation of the live deployment record", labels=["model"]
         )
-        for model, value in self.generations().items():
-            generation.add_metric([model], value)
+        for model, generated in self.generations().items():
+            generation.add_metric([model], generated)
         yield generation
         yield GaugeMetricFamily(
             "millrace_replica_ready", "1 when this replica answers", value=int(self.ready())
         )
+
+    def _inference(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "millrace_inference_requests", "Inference requests by outcome", labels=[*_LABELS, "outcome"]
+        )
+        fallbacks = CounterMetricFamily(
+            "millrace_inference_fallbacks", "Answers of a fallback, by reason", labels=[*_LABELS, "reason"]
+        )
+        seconds = HistogramMetricFamily(
+            "millrace_inference_seconds", "Time from a request's body to its answer", labels=_LABELS
+        )
+        bounds = [*(str(bound) for bound in BUCKETS), "+Inf"]
+        for key, counts in list(self._models.items()):
+            for outcome, value in counts.outcomes.items():
+                requests.add_metric([*key, outcome], value)
+            for reason, value in counts.fallbacks.items():
+                fallbacks.add_metric([*key, reason], value)
+            buckets = list(zip(bounds, accumulate(counts.buckets), strict=True))
+            seconds.add_metric(list(key), buckets, sum_value=counts.seconds["all"])
+        yield requests
+        yield fallbacks
+        yield seconds
+
+    def _states(self) -> Iterator[Metric]:
+        breaker = GaugeMetricFamily(
+            "millrace_breaker_state", "0 closed, 1 half-open, 2 open", labels=["model"]
+        )
+        running = GaugeMetricFamily(
+            "millrace_inference_running", "Calls that run beside the event loop", labels=["model"]
+        )
+        waiting = GaugeMetricFamily(
+            "millrace_inference_waiting", "Calls that wait for their turn", labels=["model"]
+        )
+        for model, (state, runs, waits) in self.states().items():
+            breaker.add_metric([model], state)
+            running.add_metric([model], runs)
+            waiting.add_metric([model], waits)
+        yield breaker
+        yield running
+        yield waiting
+        loaded, known = self.loaded()
+        yield GaugeMetricFamily("millrace_models_loaded", "Model versions in memory", value=loaded)
+        yield GaugeMetricFamily("millrace_models_known", "Model versions that are served", value=known)

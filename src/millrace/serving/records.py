@@ -4,6 +4,8 @@ import re
 
 import msgspec
 
+from millrace.serving.policy import Policy
+
 # A name is a part of paths and a key: nothing that needs quoting.
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -18,6 +20,13 @@ class Record(msgspec.Struct, frozen=True):
     replicas: list[str] = []
     user: str = ""
     time: str = ""
+    policy: Policy = Policy()
+
+    @property
+    def digests(self) -> list[str]:
+        """Of all bundles that serving this record takes."""
+        fallback = self.policy.fallback
+        return [self.digest, fallback.digest] if fallback and fallback.version else [self.digest]
 
     def encode(self) -> bytes:
         return msgspec.json.encode(self)

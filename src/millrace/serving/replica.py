@@ -10,8 +10,9 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from millrace.models import Bundle
-from millrace.serving.inference import ModelVersion
+from millrace.serving.fallback import Constant, Unfit, check_stands_in
 from millrace.serving.records import Record
+from millrace.serving.versions import ModelVersion
 
 log = logging.getLogger("millrace.serving")
 
@@ -27,30 +28,40 @@ class Store(Protocol):
     def collect(self, keep: Collection[str], older_than_s: float) -> None: ...
 
 
-class Loader(Protocol):
-    def __call__(self, record: Record, bundle: Bundle, check: bool) -> ModelVersion: ...
+class Versions(Protocol):
+    """`millrace.serving.versions.Shelf`."""
+
+    def version(self, record: Record, version: str, bundle: Bundle, check: bool) -> ModelVersion: ...
+    def forget(self, version: ModelVersion) -> None: ...
 
 
-class _Held:
-    def __init__(self, record: Record, version: ModelVersion) -> None:
+class Placed:
+    """A record with the versions that serve it: its own, and the one that its fallback names."""
+
+    def __init__(self, record: Record, version: ModelVersion, standby: ModelVersion | None = None) -> None:
         self.record = record
         self.version = version
+        self.standby = standby
         self.since = time.monotonic()
+
+    @property
+    def versions(self) -> list[ModelVersion]:
+        return [self.version, self.standby] if self.standby else [self.version]
 
 
 class Replica:
-    """Thread-safe. `load` turns a bundle into a version in memory, verifying its rows when `check` is set."""
+    """Thread-safe. `versions` turns bundles into versions in memory."""
 
     def __init__(
         self,
         store: Store,
-        load: Loader,
-        on_switch: Callable[[dict[str, ModelVersion]], None],
+        versions: Versions,
+        on_switch: Callable[[dict[str, Placed]], None],
         hold_seconds: float,
         keep_seconds: float,
     ) -> None:
         self._store = store
-        self._load = load
+        self._versions = versions
         self._on_switch = on_switch
         self._hold_seconds = hold_seconds
         self._keep_seconds = keep_seconds
@@ -59,8 +70,8 @@ class Replica:
         # One load at a time: two would need the memory of both at once.
         self._loading = threading.Lock()
         self._lock = threading.RLock()
-        self._live: dict[str, tuple[Record, ModelVersion]] = {}
-        self._held: dict[str, _Held] = {}
+        self._live: dict[str, Placed] = {}
+        self._held: dict[str, Placed] = {}
         self._pending: dict[str, tuple[Record, str]] = {}
         self._retired: list[ModelVersion] = []
         self._kept: dict[str, Record] | None = None
@@ -76,7 +87,7 @@ class Replica:
         self._kept = self._store.read()
         for model, record in (self._kept or {}).items():
             try:
-                self._switch(model, record, self._bring(record, check=False))
+                self._switch(self._bring(record, check=False))
             except Exception as error:
                 self._fail(model, record, error)
 
@@ -99,18 +110,22 @@ class Replica:
     def prepare(self, record: Record) -> None:
         """Fetch, verify, warm up and hold a version; raises `Refused`."""
         try:
-            version = self._bring(record, check=True)
+            placed = self._bring(record, check=True)
+            self._check_fallback(placed)
         except Exception as error:
             raise Refused(_text(error)) from error
         with self._lock:
-            self._held[record.model] = _Held(record, version)
+            before = self._held.get(record.model)
+            self._held[record.model] = placed
+            if before:
+                self._retire(before)
 
     def abandon(self, model: str, generation: int) -> None:
         """Drop what `prepare` held for this generation; nothing is held is as good."""
         with self._lock:
             held = self._held.get(model)
             if held and held.record.generation == generation:
-                del self._held[model]
+                self._retire(self._held.pop(model))
 
     def apply(self, model: str, record: Record | None) -> None:
         """A record has arrived (None: the model is no longer deployed). Never raises: see `status`."""
@@ -130,10 +145,14 @@ class Replica:
             for model, held in list(self._held.items()):
                 if time.monotonic() - held.since > self._hold_seconds:
                     log.warning("%s %s was prepared but never deployed, dropped", model, held.record.version)
-                    del self._held[model]
+                    self._retire(self._held.pop(model))
+            over = [version for version in self._retired if not version.busy]
             self._retired = [version for version in self._retired if version.busy]
-            records = [record for record, _ in (*self._live.values(), *self._pending.values())]
-            keep = {r.digest for r in (*records, *(held.record for held in self._held.values()))}
+            records = [placed.record for placed in (*self._live.values(), *self._held.values())]
+            records += [record for record, _ in self._pending.values()]
+            keep = {digest for record in records for digest in record.digests}
+        for version in over:
+            self._versions.forget(version)
         if self._synchronised:
             self._store.collect(keep, self._keep_seconds)
 
@@ -144,7 +163,7 @@ class Replica:
             busy = {version.name for version in self._retired if version.busy}
             live = {
                 model: {"version": r.version, "digest": r.digest, "generation": r.generation}
-                for model, (r, _) in self._live.items()
+                for model, r in ((model, placed.record) for model, placed in self._live.items())
                 if model not in busy and kept.get(model) == r
             }
             gone = [model for model in kept if model not in self._live]
@@ -157,7 +176,7 @@ class Replica:
             }
 
     def generations(self) -> dict[str, int]:
-        return {model: record.generation for model, (record, _) in self._live.items()}
+        return {model: placed.record.generation for model, placed in list(self._live.items())}
 
     def _apply(self, model: str, record: Record | None) -> None:
         live = self._live.get(model)
@@ -167,45 +186,76 @@ class Replica:
                 if live:
                     log.info("%s is no longer deployed", model)
                     del self._live[model]
-                    self._retired.append(live[1])
+                    self._retire(live)
                     self._publish()
             return
-        if live and live[0] == record:
+        if live and live.record == record:
             self._pending.pop(model, None)
             return
         try:
-            self._switch(model, record, self._at_hand(record) or self._bring(record, check=False))
+            self._switch(self._bring(record, check=False))
         except Exception as error:
             self._fail(model, record, error)
 
-    def _at_hand(self, record: Record) -> ModelVersion | None:
-        with self._lock:
-            held = self._held.get(record.model)
-            live = self._live.get(record.model)
-            candidates = (held.version if held else None, live[1] if live else None)
-        wanted = (record.digest, record.version)
-        return next((v for v in candidates if v and (v.digest, v.version) == wanted), None)
-
-    def _bring(self, record: Record, check: bool) -> ModelVersion:
+    def _bring(self, record: Record, check: bool) -> Placed:
+        """The versions that serve a record: those at hand, others loaded, and verified with `check`."""
         with self._loading:
-            bundle = self._store.bundle(record.model, record.version, record.digest)
-            return self._load(record, bundle, check)
+            version = self._bring_one(record, record.version, record.digest, check)
+            fallback = record.policy.fallback
+            if fallback is None or fallback.version is None:
+                return Placed(record, version)
+            return Placed(record, version, self._bring_one(record, fallback.version, fallback.digest, check))
 
-    def _switch(self, model: str, record: Record, version: ModelVersion) -> None:
+    def _bring_one(self, record: Record, version: str, digest: str, check: bool) -> ModelVersion:
+        for candidate in self._at_hand(record.model):
+            if (candidate.digest, candidate.version) == (digest, version):
+                return candidate
+        bundle = self._store.bundle(record.model, version, digest)
+        return self._versions.version(record, version, bundle, check)
+
+    def _at_hand(self, model: str) -> list[ModelVersion]:
+        with self._lock:
+            places = [place[model] for place in (self._held, self._live) if model in place]
+            return [version for placed in places for version in placed.versions]
+
+    def _check_fallback(self, placed: Placed) -> None:
+        """Raises `Unfit` when what should answer in the model's place could not."""
+        fallback, signature = placed.record.policy.fallback, placed.version.signature
+        if fallback is None:
+            return
+        if fallback.constant is not None:
+            Constant(fallback.constant, signature)
+        if placed.standby:
+            check_stands_in(placed.standby.signature, signature, f"version {placed.standby.version}")
+        if fallback.model is not None:
+            other = self._live.get(fallback.model)
+            if fallback.model == placed.record.model:
+                raise Unfit("the fallback is the model itself")
+            if other is None:
+                raise Unfit(f"the fallback, model '{fallback.model}', is not deployed")
+            check_stands_in(other.version.signature, signature, f"model '{fallback.model}'")
+
+    def _switch(self, placed: Placed) -> None:
+        model, record = placed.record.model, placed.record
         with self._lock:
             old = self._live.get(model)
-            self._live[model] = (record, version)
+            self._live[model] = placed
             self._pending.pop(model, None)
             held = self._held.get(model)
-            if held and held.version is version:
-                del self._held[model]
-            if old and old[1] is not version:
-                self._retired.append(old[1])
+            if held and held.version is placed.version:
+                self._retire(self._held.pop(model))
+            if old:
+                self._retire(old)
             self._publish()
         log.info("%s %s is live, generation %d", model, record.version, record.generation)
 
+    def _retire(self, placed: Placed) -> None:
+        """Versions that are neither live nor held are dropped once no request runs on them."""
+        used = [v for place in (*self._live.values(), *self._held.values()) for v in place.versions]
+        self._retired += [v for v in placed.versions if not any(v is other for other in used)]
+
     def _publish(self) -> None:
-        self._on_switch({model: version for model, (_, version) in self._live.items()})
+        self._on_switch(dict(self._live))
 
     def _fail(self, model: str, record: Record, error: Exception) -> None:
         # Until it is served the replica is not ready: it would answer with the old where others switched.
@@ -221,7 +271,7 @@ class Replica:
 
     def _persist(self) -> None:
         with self._lock:
-            records = {model: record for model, (record, _) in self._live.items()}
+            records = {model: placed.record for model, placed in self._live.items()}
             records.update({model: record for model, (record, _) in self._pending.items()})
             if records == self._kept:
                 return

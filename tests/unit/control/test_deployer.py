@@ -89,18 +89,32 @@ class Fleet:
         return self.list
 
 
+class Gate:
+    """Lets all versions through but 13; the newest one is 9."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, model: str, version: str) -> str:
+        self.asked.append(version)
+        if version == "13":
+            raise Refused(409, "row 0 differs")
+        return f"sha256:{version}"
+
+    def newest(self, model: str) -> str:
+        if model == "nobody":
+            raise Refused(404, "the registry has no model 'nobody'")
+        return "9"
+
+
 class Site:
     def __init__(self) -> None:
         self.log = MemoryLog()
         self.one, self.two = Member("node1:8501"), Member("node1:8502")
         self.log.followers = [self.one.hear, self.two.hear]
         self.fleet = Fleet([self.one, self.two])
+        self.gate = Gate()
         self.deployer = Deployer(self.log, self.fleet, self.gate, 5, 0.3)
-
-    def gate(self, model: str, version: str) -> str:
-        if version == "13":
-            raise Refused(409, "row 0 differs")
-        return f"sha256:{version}"
 
     def generations(self) -> list[int | None]:
         return [m.models["iris"].generation if "iris" in m.models else None for m in (self.one, self.two)]
@@ -266,3 +280,42 @@ def test_after_a_start_what_is_recorded_is_left_to_be_finished(site: Site) -> No
     site.one.held["iris"] = Record("iris", "3", "sha256:3", 1)
     site.deployer.settle()
     assert site.one.held != {}
+
+
+def fallback_of(site: Site, version: str | None, changes: dict[str, object] | None) -> object:
+    fallback = site.deployer.deploy("iris", version, "ada", changes).policy.fallback
+    return fallback and (fallback.version, fallback.digest)
+
+
+def test_a_fallback_to_a_version_brings_its_digest(site: Site) -> None:
+    assert fallback_of(site, "3", {"fallback": {"version": "1"}}) == ("1", "sha256:1")
+    assert fallback_of(site, "4", {"fallback": {"version": "previous"}}) == ("3", "sha256:3")
+    # Said again, or not at all, it stays what it was; its digest is not asked for again.
+    site.gate.asked.clear()
+    assert fallback_of(site, "4", {"fallback": {"version": "previous"}}) == ("3", "sha256:3")
+    site.gate.asked.clear()
+    assert fallback_of(site, "5", None) == ("3", "sha256:3")
+    assert site.gate.asked == ["5"]
+    # Going back to the fallback leaves none.
+    assert fallback_of(site, "3", None) is None
+
+
+@pytest.mark.parametrize(
+    ("version", "changes", "status", "words"),
+    [
+        ("3", {"fallback": {"version": "previous"}}, 400, "no previous version"),
+        ("3", {"fallback": {"version": "3"}}, 400, "its own fallback"),
+        ("3", {"fallback": {"version": "13"}}, 409, "row 0 differs"),
+        ("3", {"fallback": {"model": "nobody"}}, 409, "'nobody', is not deployed"),
+        ("3", {"fallback": {"version": "1", "model": "other"}}, 400, "one of constant, version and model"),
+        ("3", {"fallback": {"digest": "sha256:1"}}, 400, "no fallback.digest"),
+        (None, {"queue": 1}, 404, "say which version"),
+    ],
+)
+def test_a_policy_that_cannot_be_kept_switches_nothing(
+    site: Site, version: str | None, changes: dict[str, object], status: int, words: str
+) -> None:
+    with pytest.raises(Refused, match=words) as caught:
+        site.deployer.deploy("iris", version, "ada", changes)
+    assert caught.value.status == status
+    assert site.log.written == []

@@ -107,6 +107,15 @@ def test_deploy_puts_the_version_and_returns_the_record(
     assert gateway.requests[-1].headers["Authorization"] == "Basic " + b64encode(b"ada:secret").decode()
 
 
+def test_deploy_puts_the_policy_beside_the_version(gateway: Answers) -> None:
+    gateway.set("PUT", "/deployments/flights", {"version": "3"})
+    millrace.deploy("flights", 3, {"fallback": {"version": "previous"}, "batching": None})
+    assert gateway.requests[-1].json == {
+        "version": "3",
+        "policy": {"fallback": {"version": "previous"}, "batching": None},
+    }
+
+
 def test_deploy_takes_the_newest_version(gateway: Answers) -> None:
     query = "filter=name%3D%27flights%27&order_by=version_number+DESC&max_results=1"
     gateway.set(

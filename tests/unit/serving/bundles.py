@@ -6,6 +6,7 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from millrace.models import Bundle, write_bundle
+from millrace.serving.policy import Policy
 from millrace.serving.records import Record
 
 
@@ -38,5 +39,14 @@ def make_bundle(path: Path, factor: float = 2.0, *, wrong: bool = False, missing
     )
 
 
-def record_of(bundle: Bundle, model: str = "tiny", version: str = "1", generation: int = 1) -> Record:
-    return Record(model=model, version=version, digest=bundle.digest, generation=generation)
+def record_of(
+    bundle: Bundle,
+    model: str = "tiny",
+    version: str = "1",
+    generation: int = 1,
+    policy: Policy | None = None,
+) -> Record:
+    digest = bundle.digest
+    return Record(
+        model=model, version=version, digest=digest, generation=generation, policy=policy or Policy()
+    )

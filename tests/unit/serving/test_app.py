@@ -2,80 +2,23 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from prometheus_client import CollectorRegistry
 
-from millrace.serving.app import App
-from millrace.serving.config import Kafka, Registry, ServingConfig, Tls
-from millrace.serving.follower import Away
-from millrace.serving.inference import ModelVersion
-from millrace.serving.metrics import ModelMetrics, ServingMetrics
-from millrace.serving.protocol import Signature
-from millrace.serving.replica import Replica
-from millrace.serving.server import loader
-from tests.unit.serving.bundles import make_bundle, record_of
-from tests.unit.serving.test_replica import MemoryStore
-
-ROWS = [
-    {"name": "x", "datatype": "FP64", "shape": [2], "data": [1.0, 2.5]},
-    {"name": "kind", "datatype": "BYTES", "shape": [2], "data": ["a", "b"]},
-    {"name": "count", "datatype": "INT64", "shape": [2], "data": [7, 8]},
-]
-INFER = "/v2/models/tiny/infer"
-
-
-class Running:
-    """An app with one model; `peer` is the common name that callers have."""
-
-    def __init__(self, folder: Path, **changes: Any) -> None:
-        self.bundle = make_bundle(folder / "one")
-        self.two = make_bundle(folder / "two", 3.0)
-        self.store = MemoryStore({b.digest: b for b in (self.bundle, self.two)})
-        metrics = ServingMetrics()
-        self.replica = Replica(
-            self.store, loader(metrics, 5000), lambda models: self.app.switch(models), 60, 60
-        )
-        config = ServingConfig(
-            name="node1", address="127.0.0.1", port=8501, state_dir=str(folder), kafka=Kafka([]),
-            registry=Registry(""), control_hosts=["edge1"], **changes,
-        )  # fmt: skip
-        registry = CollectorRegistry()
-        metrics.generations = self.replica.generations
-        metrics.ready = lambda: self.replica.ready
-        registry.register(metrics)
-        self.away = ""
-        self.app = App(config, self.replica, metrics, registry, self._refresh)
-        self.peer = "edge1"
-        self.replica.reset({"tiny": record_of(self.bundle)})
-
-    def _refresh(self, timeout: float) -> None:
-        if self.away:
-            raise Away(self.away)
-
-    def run(self, talk: Callable[[httpx.AsyncClient], Coroutine[Any, Any, Any]]) -> Any:
-        async def asgi(scope: Any, receive: Any, send: Any) -> None:
-            scope["state"] = {"peer": self.peer}
-            await self.app(scope, receive, send)
-
-        async def go() -> Any:
-            transport = httpx.ASGITransport(app=asgi)
-            async with httpx.AsyncClient(transport=transport, base_url="http://site") as client:
-                return await talk(client)
-
-        return asyncio.run(go())
-
-    def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
-        return self.run(lambda client: client.request(method, path, **options))
+from millrace.serving.config import Tls
+from tests.unit.serving.bundles import record_of
+from tests.unit.serving.running import INFER, ROWS, Running
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Running:
-    return Running(tmp_path)
+def server(tmp_path: Path) -> Iterator[Running]:
+    running = Running(tmp_path)
+    yield running
+    running.end()
 
 
 @pytest.mark.parametrize("path", [INFER, "/v2/models/tiny/versions/1/infer"])
@@ -126,7 +69,7 @@ def test_metadata(server: Running) -> None:
         assert server.ask("GET", path).json() == {
             "name": "tiny",
             "versions": ["1"],
-            "platform": "onnx",
+            "platform": "onnxruntime_onnx",
             "inputs": [
                 {"name": "x", "datatype": "FP64", "shape": [-1, 1]},
                 {"name": "kind", "datatype": "BYTES", "shape": [-1, 1]},
@@ -154,11 +97,17 @@ def test_metadata(server: Running) -> None:
         ("GET", "/v2/models/nobody/ready", 404, "'nobody' is not deployed"),
         ("GET", "/v2/models/tiny/versions/9", 404, "version 1 live, not 9"),
         ("GET", "/v2/models/tiny/versions/9/ready", 404, "version 1 live, not 9"),
-        ("GET", "/v2/models", 404, "nothing"),
-        ("GET", "/v2/models/", 404, "nothing"),
+        ("GET", "/v2/models/tiny/else", 404, "nothing"),
         ("GET", "/", 404, "nothing"),
-        ("GET", "/v1/models/tiny:predict", 404, "nothing"),
+        ("GET", "/v1", 404, "nothing"),
+        ("GET", "/v1/models/nobody", 404, "'nobody' is not deployed"),
+        ("GET", "/v1/models/tiny/versions/9", 404, "version 1 live, not 9"),
+        ("POST", "/v1/models/nobody:predict", 404, "'nobody' is not deployed"),
+        ("POST", "/v1/models/tiny:explain", 404, "no 'explain'"),
+        ("GET", "/v1/models/tiny:predict", 405, "POST is"),
+        ("GET", "/v2/models/%ff", 400, "UTF-8"),
         ("GET", "/replica/else", 404, "nothing"),
+        ("POST", "/v2/repository/models/tiny/load", 403, "ask the gateway"),
         ("GET", INFER, 405, "POST is"),
         ("PUT", INFER, 405, "POST is"),
         ("POST", "/v2/models/tiny", 405, "GET is"),
@@ -178,8 +127,13 @@ def test_what_is_not_there(server: Running, method: str, path: str, status: int,
         ({"content": b"{"}, 400, "not JSON"),
         ({"json": {"inputs": ROWS[1:]}}, 400, "'x' is missing"),
         ({"content": json.dumps({"inputs": [ROWS[0] | {"name": "\ud800"}]}).encode()}, 400, "surrogate"),
-        ({"content": b"\x1f\x8b", "headers": {"content-encoding": "gzip"}}, 415, "gzip"),
-        ({"content": b"{}....", "headers": {"inference-header-content-length": "2"}}, 400, "binary"),
+        ({"content": b"\x1f\x8b", "headers": {"content-encoding": "gzip"}}, 400, "gzip"),
+        ({"content": b"{}", "headers": {"content-encoding": "br"}}, 415, "br, this server reads gzip"),
+        (
+            {"content": b'{"inputs": []}....', "headers": {"inference-header-content-length": "14"}},
+            400,
+            "4 bytes of binary",
+        ),
         ({"content": b" " * 5_000_000}, 413, "4194304 bytes"),
     ],
 )
@@ -192,21 +146,29 @@ def test_a_bad_request_is_told_and_the_next_is_answered(
     assert server.ask("POST", INFER, json={"inputs": ROWS}).status_code == 200
 
 
-def test_rows_that_the_model_cannot_compute_are_the_senders_fault(server: Running) -> None:
-    class Picky:
-        def run(self, inputs: dict[str, Any], outputs: list[str] | None = None) -> dict[str, Any]:
-            raise RuntimeError("no such category\nat a line of some source file")
+def test_rows_that_the_model_cannot_compute_are_the_senders_fault(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = server.live().runtime
+    assert runtime
+    compute = runtime.run
 
-    signature = Signature(server.bundle.inputs, server.bundle.outputs)
-    picky = ModelVersion("tiny", "1", server.bundle.digest, signature, Picky(), ModelMetrics(), 10)
-    server.app.switch({"tiny": picky})
-    answer = server.ask("POST", INFER, json={"inputs": ROWS})
+    def run(inputs: Any, outputs: Any = None, **options: Any) -> dict[str, Any]:
+        if "z" in inputs["kind"]:
+            raise RuntimeError("no such category\nat a line of some source file")
+        return compute(inputs, outputs, **options)
+
+    monkeypatch.setattr(runtime, "run", run)
+    rows = [ROWS[0], ROWS[1] | {"data": ["a", "z"]}, ROWS[2]]
+    answer = server.ask("POST", INFER, json={"inputs": rows})
     assert answer.status_code == 400
     assert answer.json() == {"error": "model 'tiny' cannot compute these rows: no such category"}
+    assert server.ask("POST", INFER, json={"inputs": ROWS}).status_code == 200
 
 
-def test_many_large_bodies_at_once_are_put_off(tmp_path: Path) -> None:
+def test_many_large_bodies_at_once_are_put_off(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     server = Running(tmp_path, max_pending_bytes=100_000)
+    request.addfinalizer(server.end)
     answer = server.ask("POST", INFER, content=b"{" + b" " * 200_000)
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "1"
@@ -273,10 +235,61 @@ def test_a_replica_that_would_not_hear_the_record_does_not_prepare(server: Runni
     assert "connection refused" in answer.json()["error"]
 
 
-def test_nobody_but_control_prepares(tmp_path: Path) -> None:
+def test_a_server_that_has_not_loaded_its_models_says_so(
+    tmp_path: Path, request: pytest.FixtureRequest, server: Running
+) -> None:
+    server.store.away = {server.two.digest}
+    server.replica.apply("other", record_of(server.two, "other"))
+    answer = server.ask("POST", "/v2/models/other/infer", json={"inputs": ROWS})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert server.ask("POST", INFER, json={"inputs": ROWS}).status_code == 200
+
+
+def test_a_trace_goes_on_with_a_span_of_the_server(server: Running) -> None:
+    trace, caller = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    headers = {"traceparent": f"00-{trace}-{caller}-01"}
+    for content in (json.dumps({"inputs": ROWS}), "{" + " " * 20_000):
+        answer = server.ask("POST", INFER, content=content.encode(), headers=headers)
+        version, given, span, flags = answer.headers["traceparent"].split("-")
+        assert (version, given, flags) == ("00", trace, "01")
+        assert span != caller
+    for wrong in ("00-0-1-01", f"ff-{trace}-{caller}-01", f"00-{'0' * 32}-{caller}-01"):
+        answer = server.ask("POST", INFER, json={"inputs": ROWS}, headers={"traceparent": wrong})
+        assert "traceparent" not in answer.headers
+
+
+def test_requests_are_logged_when_that_is_wanted(
+    tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = Running(tmp_path, access_log=True)
+    request.addfinalizer(server.end)
+    headers = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+    server.ask("POST", INFER, json={"inputs": ROWS}, headers=headers)
+    server.ask("GET", "/nowhere")
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (first["method"], first["path"], first["status"]) == ("POST", INFER, 200)
+    assert first["trace"] == "0af7651916cd43dd8448eb211c80319c"
+    assert 0 < first["seconds"] < 20
+    assert (second["path"], second["status"], "trace" in second) == ("/nowhere", 404, False)
+
+
+def test_statistics_count_rows_and_time(server: Running) -> None:
+    for _ in range(3):
+        server.ask("POST", INFER, json={"inputs": ROWS})
+    server.ask("POST", INFER, content=b"{")
+    for path in ("/v2/models/tiny/stats", "/v2/models/tiny/versions/1/stats", "/v2/models/stats"):
+        (stats,) = server.ask("GET", path).json()["model_stats"]
+        assert (stats["name"], stats["version"], stats["inference_count"]) == ("tiny", "1", 6)
+        assert stats["execution_count"] == 3
+        times = stats["inference_stats"]
+        assert (times["success"]["count"], times["fail"]["count"]) == (3, 1)
+        parts = ("queue", "compute_input", "compute_infer", "compute_output")
+        assert 0 < sum(times[part]["ns"] for part in parts) <= times["success"]["ns"] + 10
+
+
+def test_nobody_but_control_prepares(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     server = Running(tmp_path, tls=Tls("", "", ""))
-    assert server.ask("GET", "/replica/status").status_code == 200
-    server.peer = "train1"
+    request.addfinalizer(server.end)
     for method, path in (
         ("GET", "/replica/status"),
         ("POST", "/replica/prepare"),

@@ -17,7 +17,7 @@ from millrace.serving.config import Tls
 from millrace.serving.store import ReplicaStore
 from tests.unit.serving.bundles import make_bundle, record_of
 from tests.unit.serving.certificates import Authority
-from tests.unit.serving.test_app import INFER, ROWS
+from tests.unit.serving.running import INFER, ROWS
 
 
 def free_port() -> int:

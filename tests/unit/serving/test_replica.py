@@ -7,11 +7,9 @@ import pytest
 
 from millrace.models import Bundle
 from millrace.models.registry import RegistryError
-from millrace.serving.inference import ModelVersion
-from millrace.serving.metrics import ServingMetrics
 from millrace.serving.records import Record
-from millrace.serving.replica import Refused, Replica
-from millrace.serving.server import loader
+from millrace.serving.replica import Placed, Refused, Replica
+from millrace.serving.versions import ModelVersion, Shelf
 from tests.unit.serving.bundles import make_bundle, record_of
 
 
@@ -59,11 +57,12 @@ class Site:
     def start(self, hold_seconds: float = 60) -> Replica:
         """A replica as after a start of its process, on the same disk."""
         self.serving = {}
-        self.replica = Replica(self.store, loader(ServingMetrics(), 100), self._switch, hold_seconds, 60)
+        self.shelf = Shelf(10, 1_000_000, 100)
+        self.replica = Replica(self.store, self.shelf, self._switch, hold_seconds, 60)
         return self.replica
 
-    def _switch(self, models: dict[str, ModelVersion]) -> None:
-        self.serving = models
+    def _switch(self, models: dict[str, Placed]) -> None:
+        self.serving = {model: placed.version for model, placed in models.items()}
 
     def live(self) -> str | None:
         return self.serving["tiny"].version if "tiny" in self.serving else None

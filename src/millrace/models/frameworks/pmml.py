@@ -1,0 +1,85 @@
+"""PMML documents by our own converter; a document brings its answers, or its rows do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import numpy as np
+from onnx import TensorProto
+
+from millrace.models.bundle import Bundle
+from millrace.models.frameworks.errors import CannotBundle
+from millrace.models.frameworks.finish import finish
+from millrace.models.frameworks.samples import MOST_ROWS, Rows, tensors, thinned
+
+
+def bundle_pmml(
+    document: str | os.PathLike[str] | bytes,
+    path: str | os.PathLike[str],
+    rows: Rows | None = None,
+    *,
+    framework: str | None = None,
+    most_rows: int = MOST_ROWS,
+) -> Bundle:
+    """A bundle of a PMML document.
+
+    The answers are those of the program that trained the model, `framework`: the document carries them as
+    ModelVerification, or `rows` have them beside the inputs, under the target's name, and under
+    `probability(CLASS)` for each class. Only outputs that are answered are served.
+    Raises CannotBundle, FileExistsError, and VerificationFailed from the gate.
+    """
+    from millrace.models.pmml import InvalidDocument, answers, convert
+
+    try:
+        converted = convert(document)
+        columns = answers.embedded(converted) if rows is None else tensors(thinned(rows, most_rows))
+        if columns is None:
+            raise CannotBundle(
+                "the document carries no ModelVerification: give sample rows with the answers of the program "
+                f"that trained the model, in a column {converted.target!r}"
+            )
+        given = answers.outputs(converted, columns)
+    except InvalidDocument as error:
+        raise CannotBundle(str(error)) from error
+    model = converted.model
+    inputs = {
+        value.name: _input(columns, value.name, value.type.tensor_type.elem_type == TensorProto.STRING)
+        for value in model.graph.input
+    }
+    keep = [output for output in model.graph.output if output.name in given]
+    given = {value.name: _answer(given[value.name], value.type.tensor_type.elem_type) for value in keep}
+    del model.graph.output[:]
+    model.graph.output.extend(keep)
+    return finish(path, model, inputs, given, framework or _application(converted.document))
+
+
+def _input(columns: Mapping[str, np.ndarray], name: str, text: bool) -> np.ndarray:
+    if name not in columns:
+        raise CannotBundle(f"the sample rows have no column {name!r}, which the model reads")
+    array = columns[name].reshape(-1, 1)
+    if text:
+        return array.astype(str).astype(object)
+    try:
+        return array.astype(np.float64)
+    except ValueError as error:
+        raise CannotBundle(f"the sample rows have text in {name!r}, a field of numbers: {error}") from error
+
+
+def _answer(array: np.ndarray, element: int) -> np.ndarray:
+    """ModelVerification holds text alone: as numbers where the output is one."""
+    if element == TensorProto.STRING or array.dtype.kind != "O":
+        return array
+    try:
+        return array.astype(np.float64)
+    except ValueError as error:
+        raise CannotBundle(
+            f"the answers of the sample rows hold text where the model gives numbers: {error}"
+        ) from error
+
+
+def _application(document: object) -> str:
+    """What the document's header says made it."""
+    header = document.first("Header")  # type: ignore[attr-defined]
+    made_by = header.first("Application") if header else None
+    return f"{made_by.get('name')} {made_by.get('version', '')}".strip() if made_by else "PMML"

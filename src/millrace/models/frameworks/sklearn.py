@@ -1,0 +1,140 @@
+"""scikit-learn, converted by skl2onnx."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto
+
+from millrace.models.bundle import Bundle
+from millrace.models.frameworks import edits
+from millrace.models.frameworks.errors import CannotBundle
+from millrace.models.frameworks.extras import named, need
+from millrace.models.frameworks.finish import finish
+from millrace.models.frameworks.samples import MOST_ROWS, Rows, is_frame, tensors, thinned
+from millrace.models.tensors import datatype_of
+
+_OPSETS = {"": 17, "ai.onnx.ml": 3}
+
+
+def bundle_sklearn(
+    model: Any, rows: Rows, path: str | os.PathLike[str], *, most_rows: int = MOST_ROWS
+) -> Bundle:
+    """A bundle of a fitted estimator or pipeline, with scikit-learn's own answers for sample rows.
+
+    `rows` is what the model was fitted on, or looks like it: a DataFrame becomes an input for each column, an
+    array [N, F] the one input `X`. A classifier gives `label` [N] and, if it has them, `probabilities`
+    [N, classes] in the order of `classes_`; a regressor `prediction`; a clusterer `label`.
+    Raises CannotBundle, MissingExtra, FileExistsError, and VerificationFailed from the gate.
+    """
+    need("sklearn", "Bundling a scikit-learn model", "sklearn", "skl2onnx")
+    if not hasattr(model, "predict"):
+        raise CannotBundle(
+            f"{type(model).__name__} has no predict: give the whole pipeline with its last step"
+        )
+    rows = thinned(rows, most_rows)
+    if isinstance(rows, Mapping):
+        (pandas,) = need("sklearn", "Rows with columns", "pandas")
+        rows = pandas.DataFrame(dict(rows))
+    try:
+        return _bundle(model, rows, path)
+    except CannotBundle:
+        # skl2onnx converts some models for 32-bit numbers alone; they are answered as such, too.
+        narrow = _in_floats(rows)
+        if narrow is rows:
+            raise
+        return _bundle(model, narrow, path)
+
+
+def _bundle(model: Any, rows: Rows, path: str | os.PathLike[str]) -> Bundle:
+    inputs = {n: a.astype(np.int64) if a.dtype.kind in "iu" else a for n, a in tensors(rows).items()}
+    answers = _answers(model, rows)
+    converted = _convert(model, inputs, list(answers), by_column=is_frame(rows) and _takes_columns(model))
+    if list(inputs) != [value.name for value in converted.graph.input] and "X" not in inputs:
+        edits.join_columns(converted, inputs)
+    return finish(path, converted, inputs, answers, named("scikit-learn"))
+
+
+def _in_floats(rows: Rows) -> Rows:
+    """The rows with 64-bit numbers rounded to 32; the same object when there are none."""
+    if not is_frame(rows):
+        array = np.asarray(rows)
+        return array.astype(np.float32) if array.dtype == np.float64 else rows
+    wide = [column for column in rows.columns if rows[column].dtype == np.float64]
+    return rows.astype(dict.fromkeys(wide, np.float32)) if wide else rows
+
+
+def _answers(model: Any, rows: Rows) -> dict[str, np.ndarray]:
+    (base,) = need("sklearn", "Bundling", "sklearn.base")
+
+    predicted = np.asarray(model.predict(rows))
+    if base.is_regressor(model):
+        return {"prediction": predicted}
+    if predicted.ndim > 1:
+        raise CannotBundle("the model predicts several labels for a row: give a model for each of them")
+    answers = {"label": predicted}
+    if hasattr(model, "predict_proba"):
+        answers["probabilities"] = np.asarray(model.predict_proba(rows))
+    return answers
+
+
+def _takes_columns(model: Any) -> bool:
+    """Whether the first step chooses columns by their names."""
+    first = model
+    while hasattr(first, "steps"):
+        first = first.steps[0][1]
+    return hasattr(first, "transformers")
+
+
+def _convert(model: Any, inputs: dict[str, np.ndarray], outputs: list[str], by_column: bool) -> ModelProto:
+    skl2onnx, types = need("sklearn", "Bundling", "skl2onnx", "skl2onnx.common.data_types")
+
+    kinds = {
+        "FP32": types.FloatTensorType,
+        "FP64": types.DoubleTensorType,
+        "INT64": types.Int64TensorType,
+        "BOOL": types.BooleanTensorType,
+        "BYTES": types.StringTensorType,
+    }
+    if by_column or "X" in inputs:
+        arrays = inputs
+    else:
+        joined = np.result_type(*(array.dtype for array in inputs.values()))
+        if joined.kind not in "fib":
+            raise CannotBundle(
+                "the sample rows mix text and numbers, and the model's first step is no ColumnTransformer "
+                "that takes columns by name"
+            )
+        arrays = {"/rows": np.zeros((1, len(inputs)), joined if joined.kind == "f" else np.float64)}
+    declared = [(name, kinds[datatype_of(array)]([None, *array.shape[1:]])) for name, array in arrays.items()]
+    try:
+        converted: ModelProto = skl2onnx.to_onnx(
+            model,
+            initial_types=declared,
+            options={"zipmap": False} if "probabilities" in outputs else None,
+            target_opset=_OPSETS,
+        )
+    except Exception as error:  # its converters raise whatever they like
+        raise CannotBundle(
+            f"skl2onnx cannot convert {type(model).__name__} ({_first_line(error)}): a Python bundle holds "
+            "any model, see `millrace bundle --help`"
+        ) from error
+    edits.open_rows(converted)
+    edits.rename_outputs(converted, outputs)
+    if not _compares_doubles(model):
+        edits.floats_into_trees(converted)
+    return converted
+
+
+def _compares_doubles(model: Any) -> bool:
+    """Whether it has histogram trees: all other trees round what they are given to 32 bits."""
+    parts = (model, *model.get_params(deep=True).values())
+    return any(type(part).__name__.startswith("HistGradientBoosting") for part in parts)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__

@@ -1,0 +1,1 @@
+"""The directory that a model's process runs: `python -I child ...`."""
