@@ -144,7 +144,7 @@ def row(**changes: Any) -> bytes:
         (MODEL, row(shape=[1, 2], data=[1, 2]), 400, "'x' has shape [1, 2]"),
         (MODEL, row(data=["one"]), 400, "'x' holds 'one'"),
         (MODEL, row(data=[None]), 400, "'x' holds null"),
-        (MODEL, row(data=[float("nan")]), 400, "JSON"),
+        (MODEL, row(data=[float("nan")]), 400, "not JSON"),
         (MODEL, row(shape=[2], data=[1, 2]), 400, "'kind' has 1 rows, input 'x' has 2"),
         (MODEL, b'{"inputs": [', 400, "not JSON"),
         (MODEL, b'{"inputs": ' + b"[" * 100_000, 400, "nested too deeply"),
