@@ -88,8 +88,11 @@ class About:
     def page(self, path: str, request: Request) -> Response:
         """Raises `NotServed`, `WrongMethod`, `BadRequest`."""
         match path.split("/")[1:]:
+            case [""]:
+                # V1's sign of life, as KServe has it.
+                content: Any = {"status": "alive"}
             case ["v2"]:
-                content: Any = server_metadata()
+                content = server_metadata()
             case ["v2", "health", "live"]:
                 content = {"live": True}
             case ["v2", "health", "ready"]:

@@ -52,6 +52,7 @@ def test_a_large_request_is_answered_as_its_rows_alone(server: Running) -> None:
 @pytest.mark.parametrize(
     ("path", "content"),
     [
+        ("/", {"status": "alive"}),
         ("/v2/health/live", {"live": True}),
         ("/v2/health/ready", {"ready": True, "live": True}),
         ("/v2/models/tiny/ready", {"name": "tiny", "ready": True}),
