@@ -177,7 +177,7 @@ def _decode(body: bytes) -> dict[str, Any]:
 
 
 def _split(given: Any) -> list[dict[str, Any]]:
-    """Rows by column of {"columns": names, "data": rows of values}, as pandas writes it; raises `BadRequest`."""
+    """Rows by column of `{"columns": names, "data": rows}`, as pandas writes it; raises `BadRequest`."""
     columns, rows = (given.get("columns"), given.get("data")) if isinstance(given, dict) else (None, None)
     if not isinstance(columns, list) or not isinstance(rows, list):
         raise BadRequest('dataframe_split is not as {"columns": [...], "data": [[...], ...]}')

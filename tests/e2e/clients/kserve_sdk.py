@@ -1,4 +1,4 @@
-"""The KServe SDK: `python kserve_sdk.py v1|v2|binary|grpc MODEL`, with what `millrace env` sets. Prints JSON."""
+"""KServe's SDK: `python kserve_sdk.py v1|v2|binary|grpc MODEL`, with what `millrace env` sets."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""tritonclient: `python triton.py json|binary|grpc MODEL`, with what `millrace env` sets. Prints JSON."""
+"""tritonclient: `python triton.py json|binary|grpc MODEL`, with what `millrace env` sets."""
 
 import json
 import os
@@ -62,6 +62,11 @@ def ask(module: Any, client: Any, **how: Any) -> dict[str, Any]:
         "unasked": answer.as_numpy("score") is None,
         "refused": [refusal(client, module, MODEL, inputs[:1]), refusal(client, module, "nobody", inputs)],
     }
+
+
+def texts(array: Any) -> list[str]:
+    """JSON carries text as such, binary tensors as bytes."""
+    return [each.decode() if isinstance(each, bytes) else each for each in array.ravel()]
 
 
 def refusal(client: Any, module: Any, model: str, inputs: list[Any]) -> str:

@@ -99,7 +99,7 @@ def test_metadata(server: Running) -> None:
         ("GET", "/v2/models/tiny/versions/9", 404, "version 1 live, not 9"),
         ("GET", "/v2/models/tiny/versions/9/ready", 404, "version 1 live, not 9"),
         ("GET", "/v2/models/tiny/else", 404, "nothing"),
-        ("GET", "/", 404, "nothing"),
+        ("GET", "/v3", 404, "nothing"),
         ("GET", "/v1", 404, "nothing"),
         ("GET", "/v1/models/nobody", 404, "'nobody' is not deployed"),
         ("GET", "/v1/models/tiny/versions/9", 404, "version 1 live, not 9"),
