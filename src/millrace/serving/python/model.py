@@ -115,9 +115,10 @@ class PythonModel:
             ended = process.end(gone=not late)
             ended = f"did not load within {START_SECONDS:g} s" if late else ended
             raise InvalidBundle(f"the model's process {ended or f'broke off: {error}'}") from error
-        if "failed" in message:
+        if not message.get("ready"):
             process.end()
-            raise InvalidBundle(f"the model does not load: {message['failed']}")
+            why = message.get("failed") or f"its process {message.get('ended')}, the log may say why"
+            raise InvalidBundle(f"the model does not load: {why}")
         for lost in message.get("lost", []):
             log.warning("the process of %s: %s", self._bundle.digest[:19], lost)
         return process

@@ -217,6 +217,30 @@ def test_a_model_that_does_not_load_in_its_process_is_told(tmp_path: Path, launc
         del os.environ["USER_OF_TEST"]
 
 
+def test_a_process_that_ends_before_it_is_ready_is_told(
+    moody: Bundle, launcher: Launcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where numpy cannot be imported."""
+    import sys
+
+    from millrace.serving.python import launch
+
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\nexit 3\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(launch, "python_for", lambda *_: broken)
+    # The warden is another process.
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(
+        "from millrace.serving.python import environment\n"
+        f"environment.python_for = lambda *_: {str(broken)!r}\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{site}:{':'.join(sys.path)}")
+    with pytest.raises(InvalidBundle, match="process ended with exit code 3"):
+        PythonModel(moody, launcher)
+
+
 def test_a_bundle_that_was_changed_is_not_run(moody: Bundle, launcher: Launcher, tmp_path: Path) -> None:
     import shutil
 
