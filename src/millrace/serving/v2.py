@@ -1,5 +1,6 @@
 """Open Inference Protocol V2 over HTTP: JSON, and the binary-tensor extension both ways."""
 
+import re
 from collections.abc import Callable, Set
 from functools import cache
 from typing import Any, Generic, TypeVar
@@ -18,6 +19,8 @@ _OCTETS = b"application/octet-stream"
 _JSON_SIZE = b"inference-header-content-length"
 # Parameters that are about the transport; all others are echoed.
 _OWN = {"binary_data_output"}
+# Where msgspec says that something is wrong.
+_NUMBER = re.compile(r"at `\$\.inputs\[(\d+)\]")
 _NONE: frozenset[str] = frozenset()
 
 
@@ -95,9 +98,19 @@ def decode_request(body: bytes) -> RawRequest:
     except RecursionError:
         raise BadRequest("the request is nested too deeply") from None
     except msgspec.ValidationError as wrong:
-        raise BadRequest(f"the request is not of the V2 protocol: {wrong}") from None
+        raise BadRequest(f"the request is not of the V2 protocol: {_named(body, str(wrong))}") from None
     except (msgspec.DecodeError, UnicodeError) as wrong:
         raise BadRequest(f"the request is not JSON: {wrong}") from None
+
+
+def _named(body: bytes, wrong: str) -> str:
+    """What is wrong, with the name of the input beside its number, where it has one."""
+    found = _NUMBER.search(wrong)
+    try:
+        name = msgspec.json.decode(body)["inputs"][int(found[1])]["name"] if found else None
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, LookupError, TypeError):
+        name = None
+    return f"input '{brief(name)}': {wrong}" if isinstance(name, str) else wrong
 
 
 class V2:
