@@ -85,7 +85,16 @@ class Workshop:
 
     def _pages(self, component: Component, tmp: Path) -> list[Member]:
         site = tmp / "pages"
-        words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", site]
+        words: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "mkdocs",
+            "build",
+            "--strict",
+            "--quiet",
+            "--site-dir",
+            site,
+        ]
         self.clients.run("mkdocs", words, tmp, cwd=self.bom.root, env={"NO_MKDOCS_2_WARNING": "1"})
         files = sorted(path for path in site.rglob("*") if path.is_file())
         return [Member(f"pages/{path.relative_to(site)}", path, digest(path)) for path in files]

@@ -103,7 +103,11 @@ def pages_files(root: Path) -> Iterator[Path]:
     playbooks = root / "playbooks"
     yield from (root / "mkdocs.yml", root / "README.md", playbooks / "site.yml", playbooks / "bom.yml")
     places = (root / "docs", playbooks / "group_vars", playbooks / "locks", root / "src", root / "tests/docs")
-    for place in (*places, *sorted(playbooks.glob("roles/*/defaults")), *sorted(playbooks.glob("roles/*/meta"))):
+    for place in (
+        *places,
+        *sorted(playbooks.glob("roles/*/defaults")),
+        *sorted(playbooks.glob("roles/*/meta")),
+    ):
         for path in sorted(place.rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
                 yield path
