@@ -1,4 +1,4 @@
-"""A console block: `$ ` and a command, its further lines, then what it prints."""
+"""A console block: commands after `$ `, lines joined by backslashes, each with what it prints."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import re
 import shlex
 
-PROMPT, MORE = "$ ", "> "
+PROMPT = "$ "
 RETRY = re.compile(r"\s#\s*retry\s*$")
 # Programs that change nothing, whatever their arguments.
 READERS = frozenset(
@@ -58,8 +58,8 @@ def commands(text: str) -> list[Command]:
     while at < len(lines):
         start, words = at, [lines[at].removeprefix(PROMPT)]
         at += 1
-        while at < len(lines) and (lines[at].startswith(MORE) or words[-1].endswith("\\")):
-            words.append(lines[at].removeprefix(MORE))
+        while at < len(lines) and words[-1].endswith("\\"):
+            words.append(lines[at])
             at += 1
         first = at
         while at < len(lines) and not lines[at].startswith(PROMPT):

@@ -54,7 +54,7 @@ def outcome(page: Page) -> list[str | None]:
         "~~~console\n$ export SEEN=yes\n~~~\n\n~~~python\n>>> import os; os.environ['SEEN']\n'yes'\n~~~\n",
         "~~~python\na = 20\n~~~\n\n~~~python\nprint(a + 1)\n~~~\n\n~~~text\n21\n~~~\n",
         "~~~python\n>>> 1 / 0\nTraceback (most recent call last):\n  ...\nZeroDivisionError: ...\n~~~\n",
-        "~~~console\n$ cat <<X\n> two\n> lines\n> X\ntwo\nlines\n$ echo a \\\n  b\na b\n~~~\n",
+        "~~~console\n$ printf '%s\\n' \\\n    two \\\n    lines\ntwo\nlines\n$ echo a \\\n  b\na b\n~~~\n",
         "~~~console\n$ cat\n$ echo not swallowed\nnot swallowed\n~~~\n",
         "<!-- exit: 3 -->\n\n~~~console\n$ (exit 3)\n~~~\n",
         "<!-- normalise: times, digests -->\n\n"

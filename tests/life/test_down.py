@@ -5,19 +5,24 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import docker
 import pytest
 
-from millrace.box import LABEL
+from millrace.box import LABEL, image
 from tests.site.live import SITE
 
 NAME = SITE.facts["name"]
 
 
 @pytest.fixture(scope="module")
-def client() -> docker.DockerClient:
-    return docker.from_env()
+def client() -> Iterator[docker.DockerClient]:
+    """The engine, which stays as long as it has a container of somebody else's."""
+    client = docker.from_env()
+    other = client.containers.create(image.TAG, "true")
+    yield client
+    other.remove()
 
 
 def left(client: docker.DockerClient) -> list[str]:

@@ -52,6 +52,7 @@ def test_every_component_is_somewhere_in_the_version_of_the_bill() -> None:
 
 
 def test_what_is_there_is_whole_and_nothing_else_is(host: Any) -> None:
+    assert set(host.check_output("ls -A %s", ROOT).split()) <= set(BOM.components)
     for component, current in installed(host).items():
         home = f"{ROOT}/{component}"
         assert host.file(f"{home}/{current}/.complete").exists, f"{component} was cut short"

@@ -66,7 +66,10 @@ def run_pytest(
     report, log = logs / f"{name}.xml", logs / f"{name}.log"
     for old in (report, log):
         old.unlink(missing_ok=True)
-    variables = {**os.environ, "MILLRACE_SITE_DIR": str(site), "PYTHONUNBUFFERED": "1"}
+    variables = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    variables.pop("MILLRACE_SITE_DIR", None)
+    if (site / "site.json").exists():
+        variables["MILLRACE_SITE_DIR"] = str(site)
 
     def listen(line: str) -> None:
         test = TEST.match(line)
@@ -139,6 +142,7 @@ def lint(logs: Path, note: Callable[[str], None], site: Path) -> Result:
 SUITES = (
     Suite("lint", "formats, types, rules and the docs' build", lint),
     pytest_suite("unit", "the code without a site", "tests/unit", "tests/docs/test_engine.py"),
+    pytest_suite("frameworks", "bundles of Keras and PyTorch models", "tests/frameworks"),
     pytest_suite("converge", "a fresh host becomes a site", "tests/life/test_converge.py", site=True),
     pytest_suite("services", "every service of the site", "tests/site", site=True),
     pytest_suite("journey", "from training to an answered prediction", "tests/e2e", site=True),

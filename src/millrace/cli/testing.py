@@ -7,10 +7,12 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
+import docker
+
 from millrace import project
 from millrace.box import engine, host
 from millrace.cli import steps
-from millrace.cli.making import Making
+from millrace.cli.making import NODE, Making
 from millrace.cli.screen import Line, Screen
 from millrace.cli.steps import Step
 from millrace.cli.suites import SUITES, Result, Suite, pytest_suite
@@ -25,7 +27,7 @@ class Testing:
         """Raises Problem for a suite or a path that does not exist."""
         self.site, self.what = site, what
         self.keep = keep or bool(what)
-        self.suites = choose(what)
+        self.suites = [s for s in choose(what) if not (keep and s.name == "down")]
         self._fresh = any(suite.name == "converge" for suite in self.suites)
         self.logs = state_root() / f"{site}-logs"
         self._screen = Screen()
@@ -34,8 +36,6 @@ class Testing:
     def run(self) -> Result:
         """The sum of all results. Raises Problem when the site cannot be made."""
         self.logs.mkdir(parents=True, exist_ok=True)
-        if self._fresh:
-            self._clean()
         alone = [suite for suite in self.suites if not suite.site]
         on_site = [suite for suite in self.suites if suite.site]
         for suite in alone:
@@ -48,8 +48,9 @@ class Testing:
                 rest = ", ".join(s.name for s in on_site[number + 1 :] if s.name != "down")
                 self._screen.write(f"        not run without a site: {rest}", "red")
                 break
-        if not self.keep:
-            self._clean()
+        if on_site and not self.keep:
+            self._remove(engine.connect())
+            engine.end_own(engine.connect())
         return Result(sum(r.passed for r in self._results), sum(r.failed for r in self._results))
 
     def _run(self, suite: Suite) -> Result:
@@ -71,19 +72,20 @@ class Testing:
 
     def _make_site(self) -> None:
         """A host for the suite that converges it, else a converged site."""
-        making = Making(self.site, None if self._there() else free_port(), None, ())
+        if self._fresh:
+            # An engine that starts brings back the hosts of a run that was interrupted.
+            steps.run([Step("what an earlier run left", self._clean)], self._screen)
+        there = host.find(engine.connect(), self.site, NODE) if engine.answering() else None
+        making = Making(self.site, None if there else free_port(), None, ())
         steps.run(making.host_steps() if self._fresh else making.site_steps(), self._screen)
 
-    def _there(self) -> bool:
-        client = engine.answering()
-        return client is not None and host.find(client, self.site, "node1") is not None
+    def _clean(self, line: Line) -> str:
+        gone = self._remove(engine.start(line.note))
+        return f"{', '.join(gone)} removed" if gone else "nothing"
 
-    def _clean(self) -> None:
-        """Remove what is there of the site; an interrupted run left it."""
-        client = engine.answering()
-        if client is not None:
-            host.remove_all(client, self.site)
+    def _remove(self, client: docker.DockerClient) -> list[str]:
         shutil.rmtree(state_root() / self.site, ignore_errors=True)
+        return host.remove_all(client, self.site)
 
 
 def choose(what: Sequence[str]) -> list[Suite]:

@@ -167,3 +167,16 @@ def test_does_not_write_rows_that_do_not_fit_the_model(
 def test_does_not_write_what_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(InvalidBundle, match="does not load"):
         write_bundle(tmp_path / "bundle", b"not ONNX", *arithmetic.rows(), framework="arithmetic")
+
+
+def test_who_reads_bundles_needs_no_onnx_runtime_and_no_converter() -> None:
+    """The process of a Python model holds nothing that it does not use."""
+    import subprocess
+    import sys
+
+    code = "import sys, millrace.serving.python.warden; print(*sys.modules, sep='\\n')"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "millrace.models.bundle" in loaded
+    assert not {"onnx", "onnxruntime", "millrace.models.frameworks", "requests"} & set(loaded)
