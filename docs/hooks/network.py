@@ -48,7 +48,7 @@ def names(*only: str) -> str:
             [
                 code(name),
                 codes(f"{label}.{domain}" for label in service.get("name", [])),
-                "the gateway" if service.get("gateway") or name == "gateway" else "the hosts",
+                "gateway" if service.get("gateway") or name == "gateway" else "hosts",
                 code(f"{service['srv']}.{domain}") if "srv" in service else "",
             ]
             for name, service in sources.services().items()

@@ -12,6 +12,8 @@ import commands
 import jinja2
 import network
 import overview
+import own_metrics
+import runs
 import settings
 import site_map
 import software
@@ -21,7 +23,7 @@ ENVIRONMENT = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing
 ENVIRONMENT.globals.update(
     {
         name: function
-        for module in (network, overview, settings, software)
+        for module in (network, overview, own_metrics, runs, settings, software)
         for name, function in getmembers(module, isfunction)
     },
     commands=commands.reference,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 import requests
 
+from millrace.cli import environments
 from millrace.models import Bundle, OnnxModel, write_bundle
-from tests.e2e.conftest import millrace
+from tests.e2e.conftest import ROOT, millrace
+from tests.site import checks
 from tests.site.live import SITE
+from tests.site.versions import register
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +46,9 @@ def flights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def infer(session: requests.Session, model: str, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-    answer = session.post(f"https://{SITE.gateway}/v2/models/{model}/infer", json={"inputs": inputs}, timeout=30)
+    answer = session.post(
+        f"https://{SITE.gateway}/v2/models/{model}/infer", json={"inputs": inputs}, timeout=30
+    )
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -61,7 +66,9 @@ def assert_reproduces(session: requests.Session, model: str, bundle: Path) -> No
         got = answer[want["name"]]
         if want["datatype"].startswith("FP"):
             limit = 1e-9 if want["datatype"] == "FP64" else 1e-5
-            np.testing.assert_allclose(np.array(got["data"]).ravel(), np.array(want["data"]).ravel(), rtol=0, atol=limit)
+            np.testing.assert_allclose(
+                np.array(got["data"]).ravel(), np.array(want["data"]).ravel(), rtol=0, atol=limit
+            )
         else:
             assert got["data"] == want["data"]
 
@@ -82,7 +89,8 @@ def test_converted_pipeline_equals_spark_on_every_row(flights: Path) -> None:
     bundle = Bundle.load(flights / "bundle")
     kinds = {"FP64": np.float64, "BYTES": object}
     inputs = {
-        t.name: np.array(table[t.name].to_pylist(), dtype=kinds[t.datatype]).reshape(-1, 1) for t in bundle.inputs
+        t.name: np.array(table[t.name].to_pylist(), dtype=kinds[t.datatype]).reshape(-1, 1)
+        for t in bundle.inputs
     }
     answer = OnnxModel(bundle).run(inputs, ["prediction", "probability"])
     labels = np.array(table["prediction"].to_pylist())
@@ -97,14 +105,23 @@ def test_predict_verb_answers_a_row(flights: Path) -> None:
     assert "prediction" in millrace("predict", "flights", "--row", row).stdout
 
 
-def register(bundle: Path, model: str) -> str:
-    from millrace.models.registry import log_bundle
-
-    return log_bundle(bundle, model)
+@pytest.fixture(scope="session")
+def usual_bundle(flights: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The same pipeline and rows, converted by onnxmltools in an environment of its own."""
+    work = tmp_path_factory.mktemp("usual")
+    python = environments.make("onnxmltools", work / "environment.log")
+    script = ROOT / "tests/e2e/usual_converter.py"
+    words = [python, script, flights / "pipeline", flights / "bundle", work / "bundle"]
+    variables = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    # It converts with a Spark in its own process, not with the site's.
+    del variables["SPARK_REMOTE"]
+    run = subprocess.run(words, env=variables, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return Bundle.load(work / "bundle")
 
 
 def test_gate_refuses_the_usual_converters_model(
-    gateway: requests.Session, flights: Path, tmp_path: Path, usual_bundle: Path
+    gateway: requests.Session, flights: Path, usual_bundle: Bundle
 ) -> None:
     version = register(usual_bundle, "flights")
     before = SITE.client().get(SITE.url("control", "/deployments/flights"), timeout=10).json()
@@ -120,16 +137,16 @@ def test_gate_shows_the_first_differing_row(iris: Path, tmp_path: Path) -> None:
     bundle = Bundle.load(iris)
     rows = bundle.verification()
     wrong = {name: array.copy() for name, array in rows.outputs.items()}
-    label = wrong["label"]
-    label[7] = (label[7] + 1) % 3
-    write_bundle(
+    labels = wrong["label"]
+    labels[7] = next(label for label in labels if label != labels[7])
+    written = write_bundle(
         tmp_path / "wrong",
         model=(iris / "model.onnx").read_bytes(),
         verification_inputs=rows.inputs,
         verification_outputs=wrong,
         framework=bundle.manifest.framework,
     )
-    refused = millrace("deploy", f"iris:{register(tmp_path / 'wrong', 'iris')}", check=False)
+    refused = millrace("deploy", f"iris:{register(written, 'iris')}", check=False)
     assert refused.returncode != 0
     assert "row 7" in refused.stdout + refused.stderr
 
@@ -138,7 +155,7 @@ def test_gate_shows_the_first_differing_row(iris: Path, tmp_path: Path) -> None:
 def load(gateway: requests.Session, iris: Path) -> Iterator[list[tuple[int, str]]]:
     """Four clients that ask iris all the time; the list collects (status, model version)."""
     inputs, _ = expected_rows(iris)
-    body = {"inputs": [{**inputs[0], "shape": [1, *inputs[0]["shape"][1:]], "data": inputs[0]["data"][: inputs[0]["shape"][1]]}]}
+    body = {"inputs": [{**column, "shape": [1, 1], "data": column["data"][:1]} for column in inputs]}
     seen: list[tuple[int, str]] = []
     stop = threading.Event()
 
@@ -157,14 +174,11 @@ def load(gateway: requests.Session, iris: Path) -> Iterator[list[tuple[int, str]
         thread.join()
 
 
-def test_no_request_fails_while_a_version_is_deployed(load: list[tuple[int, str]], iris: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "bundle"
-    shutil.copytree(iris, copy)
-    version = register(copy, "iris")
+def test_no_request_fails_while_a_version_is_deployed(load: list[tuple[int, str]], iris: Path) -> None:
+    version = register(Bundle.load(iris), "iris")
     millrace("deploy", f"iris:{version}")
     acknowledged = len(load)
-    while len(load) < acknowledged + 400:
-        pass
+    checks.wait_for("400 more answers", lambda: len(load) >= acknowledged + 400)
     assert {status for status, _ in load} == {200}
     # An answer that was under way at the acknowledgement may be of the version before: four clients.
     assert {v for _, v in load[acknowledged + 4 :]} == {version}

@@ -19,7 +19,15 @@ import requests
 import yaml
 
 PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
-WANTED = ["site_services", "site_size", "site_domain", "site_users", "site_tls_dir", "site_tls_group"]
+WANTED = [
+    "site_services",
+    "site_size",
+    "site_domain",
+    "site_users",
+    "site_python",
+    "site_tls_dir",
+    "site_tls_group",
+]
 
 
 class Site:

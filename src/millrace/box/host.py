@@ -118,7 +118,8 @@ def _create(
         ports=[443] if port else None,
         host_config=config,
         networking_config=api.create_networking_config(
-            {net.name: api.create_endpoint_config(ipv4_address=address, aliases=[node])}
+            # The published stubs take one endpoint; the library takes them by network.
+            {net.name: api.create_endpoint_config(ipv4_address=address, aliases=[node])}  # type: ignore[arg-type]
         ),
     )
     return client.containers.get(created["Id"])
@@ -149,7 +150,7 @@ def host_keys(container: Container, address: str, note: Callable[[str], None]) -
         note(f"waiting for ssh at {address}")
         time.sleep(0.3)
     code, keys = container.exec_run(["sh", "-c", "cat /etc/ssh/ssh_host_*_key.pub"])
-    if code:
+    if code or not isinstance(keys, bytes):
         raise Problem(f"{container.name} has no ssh host keys: `./millrace down` and make it again.")
     return "".join(f"{address} {' '.join(line.split()[:2])}\n" for line in keys.decode().splitlines())
 
@@ -178,7 +179,8 @@ def key_pair(directory: Path) -> tuple[Path, str]:
 
 def remove_all(client: docker.DockerClient, site: str) -> list[str]:
     """Remove containers, volumes and networks of a site. Returns their names."""
-    label, gone = {"label": f"{LABEL}={site}"}, []
+    label: dict[str, str | list[str] | bool] = {"label": f"{LABEL}={site}"}
+    gone = []
     for container in client.containers.list(all=True, filters=label):
         container.remove(force=True, v=True)
         gone.append(f"container {container.name}")

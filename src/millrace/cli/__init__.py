@@ -7,7 +7,7 @@ from millrace.cli.app import app, stands_in
 
 # In the order of the help; each module registers its verb.
 VERBS = ["demo", "status", "down", "env", "ssh", "logs", "train", "deploy", "predict", "fetch", "image"]
-VERBS += ["bundle", "serve", "test", "completion"]
+VERBS += ["bundle", "serve", "docs", "test", "completion"]
 
 for verb in VERBS:
     if find_spec(f"millrace.cli.{verb}"):

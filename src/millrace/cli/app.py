@@ -103,7 +103,14 @@ def complete_site(incomplete: str) -> list[str]:
 
 
 SiteName = Annotated[
-    str, typer.Option("--site", metavar="NAME", help="A site made by demo.", autocompletion=complete_site)
+    str,
+    typer.Option(
+        "--site",
+        metavar="NAME",
+        envvar="MILLRACE_SITE",
+        help="A site made by demo.",
+        autocompletion=complete_site,
+    ),
 ]
 Inventory = Annotated[
     Path | None,

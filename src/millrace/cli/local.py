@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from millrace import project
-from millrace.cli import train
+from millrace.cli import environments
 from millrace.cli.models import ask_at, run_training, training_environment
 from millrace.cli.screen import Line, Screen
 from millrace.cli.steps import Step
@@ -41,7 +41,7 @@ class Journey:
         """All of it, in order."""
         return [
             Step("this machine", self._check),
-            training_environment(self._log("training-environment"), train.LOCAL),
+            training_environment(self._log("training-environment"), environments.LOCAL),
             *(Step(f"train {model}", self._training(model), self._trained(model)) for model in MODELS),
         ]
 
@@ -81,7 +81,7 @@ A whole site, where containers can run: ./millrace demo"""
             keep = self.directory / "kept" / model
             shutil.rmtree(keep, ignore_errors=True)
             alone = "--local" if model == "flights" else "--no-register"
-            python = train.environment(log, line.note, train.LOCAL)
+            python = environments.make(environments.LOCAL, log, line.note)
             script = project.root() / "examples" / model / "train.py"
             source = {"PYTHONPATH": str(project.root() / "src"), "PYTHONUNBUFFERED": "1"}
             words: list[str | Path] = [python, script, alone, "--keep", keep]

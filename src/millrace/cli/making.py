@@ -43,6 +43,10 @@ class Making:
 
     def site_steps(self) -> list[Step | tuple[Step, ...]]:
         """From the machine to a converged site, without models."""
+        return [*self.host_steps(), Step("site.yml", self._converge, self._converged)]
+
+    def host_steps(self) -> list[Step | tuple[Step, ...]]:
+        """From the machine to a host that is ready to converge, and all that the site will need."""
         from millrace.cli.models import training_environment
 
         return [
@@ -54,7 +58,6 @@ class Making:
                 training_environment(self._log("training-environment")),
             ),
             Step("host", self._host, self._host_there),
-            Step("site.yml", self._converge, self._converged),
         ]
 
     @property

@@ -14,7 +14,7 @@ import requests
 
 import millrace
 from millrace import project
-from millrace.cli import program, train
+from millrace.cli import environments, program, train
 from millrace.cli.deploy import sentence
 from millrace.cli.gateway import Gateway
 from millrace.cli.screen import Line
@@ -26,14 +26,14 @@ from millrace.site import Site
 TIMES = 50
 
 
-def training_environment(log: Path, name: str = train.TRAINING) -> Step:
+def training_environment(log: Path, name: str = environments.TRAINING) -> Step:
     """The environment in which examples are trained, made once for a machine."""
 
     def do(line: Line) -> str:
-        return str(train.environment(log, line.note, name).parents[1])
+        return str(environments.make(name, log, line.note).parents[1])
 
     def done(line: Line) -> str | None:
-        python = train.ready(name)
+        python = environments.ready(name)
         return str(python.parents[1]) if python else None
 
     return Step("training environment", do, done)
@@ -49,7 +49,8 @@ def train_and_deploy(model: str, site: Callable[[], Site]) -> list[Step]:
 
     def do_train(line: Line) -> str:
         log = site().directory / "logs" / f"train-{model}.log"
-        words, variables = train.command(site(), train.environment(log, line.note), model)
+        python = environments.make(environments.TRAINING, log, line.note)
+        words, variables = train.command(site(), python, model)
         return run_training(model, words, variables, log, line)
 
     def live(line: Line) -> str | None:

@@ -59,6 +59,7 @@ SERVICES = (
     Service(
         "prediction", "serve", "millrace-prediction@*.service", ("predict", "serving"), "prediction servers"
     ),
+    Service("docs", "edge", "millrace-docs.service", ("pages", "nginx"), "these pages"),
     Service("prometheus", "observe", "prometheus.service", (), "metrics"),
     Service(
         "node-exporter", "all", "prometheus-node-exporter.service", ("node_exporter",), "metrics of a host"

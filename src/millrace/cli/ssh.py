@@ -18,9 +18,11 @@ def complete_host(incomplete: str) -> list[str]:
 
 
 @app.command(
+    # Options that are not ours belong to the command that runs there.
+    context_settings={"ignore_unknown_options": True},
     epilog=examples(
         "millrace ssh node1",
-        "millrace ssh node1 -- systemctl status haproxy",
+        "millrace ssh node1 systemctl status haproxy --no-pager",
         "millrace ssh node1 'df -h | head'",
     ),
 )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,9 +15,6 @@ from millrace import project
 from millrace.cli.app import DEMO, Inventory, SiteName, app, examples
 from millrace.problem import Problem
 from millrace.site import Site
-
-#: The environment that trains against a site, and the one that trains without.
-TRAINING, LOCAL = "training", "local"
 
 
 def complete_example(incomplete: str) -> list[str]:
@@ -36,7 +32,7 @@ def train(
     inventory: Inventory = None,
 ) -> None:
     """Train an example's model and register it; further words go to its train.py."""
-    from millrace.cli import program
+    from millrace.cli import environments, program
     from millrace.cli.screen import Screen
     from millrace.site import find
 
@@ -45,7 +41,7 @@ def train(
     screen = Screen()
     with program.ended_with_us(), screen.shown():
         line = screen.begin("training environment")
-        python = environment(there.directory / "logs" / "train.log", line.note)
+        python = environments.make(environments.TRAINING, there.directory / "logs" / "train.log", line.note)
         screen.end(line, "done", str(python.parent.parent))
     words, variables = command(there, python, example, context.args)
     sys.exit(subprocess.run(words, env=variables, check=False).returncode)
@@ -76,54 +72,3 @@ def command(
     for name in ("no_proxy", "NO_PROXY"):
         variables[name] = ",".join(filter(None, [variables.get(name), here]))
     return [str(python), str(script), *args], variables
-
-
-def requirements(name: str = TRAINING) -> Path:
-    """The lock of an environment that trains."""
-    return project.root() / f"requirements/{name}.txt"
-
-
-def home(name: str = TRAINING) -> Path:
-    """Where the training environment of the present requirements is; clones share it."""
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    made_of = requirements(name).read_bytes() + sys.version.encode() + sys.base_prefix.encode()
-    return caches / "millrace" / "venvs" / hashlib.sha256(made_of).hexdigest()[:16]
-
-
-def ready(name: str = TRAINING) -> Path | None:
-    """Python of the training environment when it is whole."""
-    python = home(name) / "bin/python"
-    return python if (home(name) / ".whole").exists() and python.exists() else None
-
-
-def environment(log: Path, note: Callable[[str], None], name: str = TRAINING) -> Path:
-    """Python of a training environment, made when it is not there. Raises Problem."""
-    from millrace.cli import program, uv
-
-    python = ready(name)
-    if python:
-        return python
-    place = home(name)
-    steps: list[list[str | Path]] = [
-        [uv.program(), "venv", "--quiet", "--allow-existing", "--python", sys.executable, place],
-        [
-            uv.program(),
-            "pip",
-            "sync",
-            "--require-hashes",
-            "--python",
-            place / "bin/python",
-            requirements(name),
-        ],
-    ]
-    for words in steps:
-        if program.run(words, log, note, uv.environment()):
-            raise Problem(f"The training environment could not be made; uv says:\n{_tail(log)}\nMore: {log}")
-    (place / ".whole").touch()
-    return place / "bin/python"
-
-
-def _tail(log: Path) -> str:
-    from millrace.box.engine import last_lines
-
-    return last_lines(log, 4)

@@ -2,7 +2,7 @@
 
 import asyncio
 import hmac
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import unquote
@@ -12,6 +12,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, H
 
 from millrace.control.config import ControlConfig
 from millrace.control.deployer import Deployer, Refused
+from millrace.serving.errors import Unanswered
+from millrace.serving.grpc import PREFIX, framing
+from millrace.serving.grpc.schema import MESSAGES
 from millrace.serving.http import Request, Response, error
 from millrace.serving.records import MODEL_NAME
 
@@ -77,8 +80,12 @@ class App:
                 user = self._user(request)
                 _require(method, "POST")
                 _check_parameters(request.body)
-                await self.repository(verb, model, user, request)
+                await self._repository(verb, model, user, request)
                 return _json({})
+            case [service, "RepositoryModelLoad" | "RepositoryModelUnload" as verb] if (
+                f"/{service}/" == PREFIX
+            ):
+                return await self._grpc(verb, request)
             case ["deployments"]:
                 self._user(request)
                 _require(method, "GET")
@@ -105,7 +112,21 @@ class App:
             return _json({"model": model, "version": None})
         raise Refused(405, f"{method} is not answered here, GET, PUT and DELETE are")
 
-    async def repository(self, verb: str, model: str, user: str, request: Request) -> None:
+    async def _grpc(self, verb: str, request: Request) -> Response:
+        """The repository extension over gRPC."""
+        try:
+            user = self._user(request)
+            message = framing.unframe(request, MESSAGES[f"{verb}Request"], MAX_BODY)
+            _check_names(message.parameters)
+            load = "load" if verb == "RepositoryModelLoad" else "unload"
+            await self._repository(load, message.model_name, user, request)
+        except Refused as refused:
+            return framing.refusal(refused.status, str(refused))
+        except Unanswered as wrong:
+            return framing.refuse(wrong)
+        return framing.answer(MESSAGES[f"{verb}Response"]())
+
+    async def _repository(self, verb: str, model: str, user: str, request: Request) -> None:
         """V2's repository extension: `load` deploys the newest version, `unload` removes the model.
 
         Raises `Refused`.
@@ -190,7 +211,11 @@ def _check_parameters(body: bytes) -> None:
         asked = msgspec.json.decode(body or b"{}", type=_Load)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as wrong:
         raise Refused(400, f"the body is not a JSON object: {wrong}") from None
-    surplus = set(asked.parameters or {}) - {"unload_dependents"}
+    _check_names(asked.parameters or {})
+
+
+def _check_names(parameters: Iterable[str]) -> None:
+    surplus = set(parameters) - {"unload_dependents"}
     if surplus:
         raise Refused(400, f"the parameter '{min(surplus)[:40]}' is not known: models come from the registry")
 

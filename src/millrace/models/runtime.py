@@ -52,9 +52,10 @@ class OnnxModel:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         try:
-            self.session = ort.InferenceSession(
-                bundle.read(MODEL), options, providers=["CPUExecutionProvider"]
-            )
+            # Checked, and then read by ONNX Runtime itself: two copies are never in memory.
+            bundle.read(MODEL)
+            place = str(bundle.path / MODEL)
+            self.session = ort.InferenceSession(place, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's errors share no base class
             if isinstance(error, InvalidBundle):
                 raise

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from millrace.serving import docs
 from millrace.serving.errors import BadRequest, Unanswered, brief
 from millrace.serving.http import Request, Response
 from millrace.serving.served import Served
@@ -88,14 +89,23 @@ class About:
     def page(self, path: str, request: Request) -> Response:
         """Raises `NotServed`, `WrongMethod`, `BadRequest`."""
         match path.split("/")[1:]:
+            case [""]:
+                # V1's sign of life, as KServe has it.
+                content: Any = {"status": "alive"}
             case ["v2"]:
-                content: Any = server_metadata()
+                content = server_metadata()
             case ["v2", "health", "live"]:
                 content = {"live": True}
             case ["v2", "health", "ready"]:
                 require(request, "GET")
                 ready = self._server.ready
                 return Response(encode({"ready": ready, "live": True}), 200 if ready else 503)
+            case ["v2", "docs"]:
+                require(request, "GET")
+                return docs.page()
+            case ["v2", "docs", "openapi.json"]:
+                require(request, "GET")
+                return docs.description()
             case ["v2", "models"]:
                 content = {"models": [model.name for model in self._server.models()]}
             case ["v2", "models", "stats"] if self._server.served("stats") is None:

@@ -11,6 +11,7 @@ from millrace.serving.about import About, NotServed, require
 from millrace.serving.calls import Codec
 from millrace.serving.config import ServingConfig
 from millrace.serving.errors import BadRequest, Unanswered
+from millrace.serving.grpc import PREFIX, Service
 from millrace.serving.http import Request, Response
 from millrace.serving.internal import Internal
 from millrace.serving.metrics import ServingMetrics
@@ -64,6 +65,7 @@ class App:
         self._targets: dict[bytes, tuple[Served, Codec]] = {}
         self._bodies = ThreadPoolExecutor(1, "bodies")
         self._about = About(self)
+        self._grpc = Service(self, config.max_body_bytes)
         metrics.states = self._states
         metrics.loaded = lambda: (shelf.loaded, len(self._live))
         metrics.generations = replica.generations
@@ -121,6 +123,8 @@ class App:
         found = self._targets.get(path.encode())
         if found is not None and request.method == b"POST":
             return found[0].answer(found[1], request)
+        if path.startswith(PREFIX):
+            return self._grpc.answer(path, request)
         if path.startswith("/replica/") and self._internal:
             return self._internal.answer(path, request)
         if path == "/metrics":

@@ -52,8 +52,8 @@ class ServingConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     # Seconds that a client may take to send the head of a request, and its body.
     head_seconds: float = 10.0
     body_seconds: float = 30.0
-    # Model versions in memory, and bytes of their model files; those used longest ago stay on the disk.
-    loaded_models: int = 500
+    # Model versions in memory, and bytes that they take there; those used longest ago stay on the disk.
+    loaded_models: int = 1000
     loaded_bytes: int = 256 * 1024 * 1024
     # One line of JSON for each request.
     access_log: bool = False

@@ -56,9 +56,10 @@ class InputReader:
 
     def of_row(self, values: list[Any]) -> NDArray[Any]:
         """The array of one row's `width` values, which are of the right type already; raises `BadRequest`."""
-        if self._largest != math.inf and (max(values) > self._largest or min(values) < -self._largest):
-            raise self.bad(f"holds a number out of the range of {self.datatype}")
         try:
+            largest = self._largest
+            if largest != math.inf and not -largest <= min(values) <= max(values) <= largest:
+                raise OverflowError
             return np.array([values], self.dtype)
         except OverflowError:
             raise self.bad(f"holds a number out of the range of {self.datatype}") from None

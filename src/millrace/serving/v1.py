@@ -1,4 +1,7 @@
-"""V1, as TensorFlow Serving and KServe have it: `instances` by row, or `inputs` by column."""
+"""V1, as TensorFlow Serving and KServe have it: `instances` by row, or `inputs` by column.
+
+Also rows as MLflow's clients send them: `dataframe_records`, `dataframe_split`.
+"""
 
 import base64
 import binascii
@@ -17,6 +20,7 @@ from millrace.serving.tensors import InputReader
 from millrace.serving.v2 import encode, refuse
 
 _decode_any = msgspec.json.Decoder().decode
+_FORMS = ("instances", "inputs", "dataframe_records", "dataframe_split")
 
 
 class V1:
@@ -42,16 +46,19 @@ class V1:
                 self._limit(len(rows))
                 return self._call(self._columns(rows), len(rows), request, by_row=True, typed=True)
         given = _decode(body)
-        if ("instances" in given) == ("inputs" in given):
+        forms = [form for form in _FORMS if form in given]
+        if len(forms) != 1:
             raise BadRequest(
                 'the request is not of the V1 protocol: send {"instances": [...]}, a list of rows, '
                 'or {"inputs": ...}, a list for each column'
             )
-        if "instances" in given:
-            columns, count = self._by_row(given["instances"])
-            return self._call(columns, count, request, by_row=True)
-        columns, count = self._by_column(given["inputs"])
-        return self._call(columns, count, request, by_row=False)
+        (form,) = forms
+        content = given[form]
+        if form == "inputs":
+            columns, count = self._by_column(content)
+        else:
+            columns, count = self._by_row(_split(content) if form == "dataframe_split" else content, form)
+        return self._call(columns, count, request, by_row=form != "inputs")
 
     def write(self, call: Call, answer: Answer) -> Response:
         """`predictions` for `instances`, `outputs` for `inputs`; a model's only output without its name."""
@@ -107,9 +114,9 @@ class V1:
             columns.append(values)
         return columns
 
-    def _by_row(self, rows: Any) -> tuple[list[list[Any]], int]:
+    def _by_row(self, rows: Any, form: str) -> tuple[list[list[Any]], int]:
         if not isinstance(rows, list) or not rows:
-            raise BadRequest("instances is not a list of at least one row")
+            raise BadRequest(f"{form} is not a list of at least one row")
         self._limit(len(rows))
         names = ", ".join(reader.name for reader in self._readers)
         columns: list[list[Any]] = [[] for _ in self._readers]
@@ -167,6 +174,19 @@ def _decode(body: bytes) -> dict[str, Any]:
     if not isinstance(asked, dict):
         raise BadRequest("the request is not of the V1 protocol: it is no JSON object")
     return asked
+
+
+def _split(given: Any) -> list[dict[str, Any]]:
+    """Rows by column of `{"columns": names, "data": rows}`, as pandas writes it; raises `BadRequest`."""
+    columns, rows = (given.get("columns"), given.get("data")) if isinstance(given, dict) else (None, None)
+    if not isinstance(columns, list) or not isinstance(rows, list):
+        raise BadRequest('dataframe_split is not as {"columns": [...], "data": [[...], ...]}')
+    if not all(isinstance(name, str) for name in columns) or len(set(columns)) != len(columns):
+        raise BadRequest("dataframe_split has columns that are not different names")
+    for number, row in enumerate(rows):
+        if not isinstance(row, list) or len(row) != len(columns):
+            raise BadRequest(f"row {number} of dataframe_split is not a list of {len(columns)} values")
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def _rows_decoder(readers: list[InputReader]) -> Callable[[bytes], Any] | None:

@@ -1,8 +1,9 @@
 """Open Inference Protocol V2 over HTTP: JSON, and the binary-tensor extension both ways."""
 
+import re
 from collections.abc import Callable, Set
 from functools import cache
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ _OCTETS = b"application/octet-stream"
 _JSON_SIZE = b"inference-header-content-length"
 # Parameters that are about the transport; all others are echoed.
 _OWN = {"binary_data_output"}
+# Where msgspec says that something is wrong.
+_NUMBER = re.compile(r"at `\$\.inputs\[(\d+)\]")
 _NONE: frozenset[str] = frozenset()
 
 
@@ -58,8 +61,25 @@ class InferResponse(msgspec.Struct, omit_defaults=True):
     parameters: dict[str, Any] | None = None
 
 
+class RawInput(msgspec.Struct):
+    """An input whose data are read for themselves, so that what is wrong with them is told with its name."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: msgspec.Raw = msgspec.Raw()
+    parameters: dict[str, Any] | None = None
+
+
+class RawRequest(msgspec.Struct):
+    inputs: list[RawInput]
+    outputs: list[RequestedOutput] | None = None
+    id: str | None = None
+    parameters: dict[str, msgspec.Raw] | None = None
+
+
 encode = msgspec.json.Encoder().encode
-_decode_any = msgspec.json.Decoder(InferRequest[msgspec.Raw]).decode
+_decode_any = msgspec.json.Decoder(RawRequest).decode
 
 
 @cache
@@ -71,16 +91,26 @@ def _decoder(kinds: frozenset[type]) -> Callable[[bytes], InferRequest[list[Any]
     return msgspec.json.Decoder(InferRequest[list[kind]]).decode
 
 
-def decode_request(body: bytes) -> InferRequest[msgspec.Raw]:
+def decode_request(body: bytes) -> RawRequest:
     """The request in `body`, its data as they came; raises `BadRequest`."""
     try:
         return _decode_any(body)
     except RecursionError:
         raise BadRequest("the request is nested too deeply") from None
     except msgspec.ValidationError as wrong:
-        raise BadRequest(f"the request is not of the V2 protocol: {wrong}") from None
+        raise BadRequest(f"the request is not of the V2 protocol: {_named(body, str(wrong))}") from None
     except (msgspec.DecodeError, UnicodeError) as wrong:
         raise BadRequest(f"the request is not JSON: {wrong}") from None
+
+
+def _named(body: bytes, wrong: str) -> str:
+    """What is wrong, with the name of the input beside its number, where it has one."""
+    found = _NUMBER.search(wrong)
+    try:
+        name = msgspec.json.decode(body)["inputs"][int(found[1])]["name"] if found else None
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, LookupError, TypeError):
+        name = None
+    return f"input '{brief(name)}': {wrong}" if isinstance(name, str) else wrong
 
 
 class V2:
@@ -104,7 +134,7 @@ class V2:
             body, blob = _split(body, headers[_JSON_SIZE])
             if not body:
                 return self._raw(blob, request)
-        asked: InferRequest[Any]
+        asked: InferRequest[list[Any]] | RawRequest
         signature, max_rows, typed = self._signature, self._signature.max_rows, self._typed
         try:
             asked = self._decode(body)
@@ -117,16 +147,16 @@ class V2:
         if asked.outputs or asked.parameters:
             as_bytes = _binary_outputs(asked, outputs)
         said = (request, asked, as_bytes)
-        if typed and not blob and (row := self._row(asked.inputs)):
+        if typed and not blob and isinstance(asked, InferRequest) and (row := self._row(asked.inputs)):
             return Call(row, outputs, 1, said)
         given: list[tuple[str, NDArray[Any]]] = []
         for each in asked.inputs:
             reader, data = signature.input(each.name), each.data
             shape = reader.check(each.datatype, each.shape, max_rows)
-            if type(data) is list:
+            if isinstance(data, list):
                 given.append((each.name, reader.of_values(data, shape)))
-            elif data is not msgspec.UNSET:
-                given.append((each.name, reader.of_json(cast(msgspec.Raw, data), each.shape, shape)))
+            elif isinstance(data, msgspec.Raw) and bytes(data):
+                given.append((each.name, reader.of_json(data, each.shape, shape)))
             else:
                 size = _binary_size(each)
                 if size > len(blob):
@@ -220,7 +250,7 @@ def _split(body: bytes, size: bytes) -> tuple[bytes, memoryview]:
     return body[: int(size)], memoryview(body)[int(size) :]
 
 
-def _binary_size(given: InferInput[Any]) -> int:
+def _binary_size(given: InferInput[Any] | RawInput) -> int:
     size = (given.parameters or {}).get("binary_data_size")
     if size is None:
         raise BadRequest(f"input '{given.name}' has no data: send data, or binary_data_size and bytes")
@@ -231,7 +261,7 @@ def _binary_size(given: InferInput[Any]) -> int:
     return size
 
 
-def _binary_outputs(asked: InferRequest[Any], names: list[str]) -> set[str]:
+def _binary_outputs(asked: InferRequest[Any] | RawRequest, names: list[str]) -> set[str]:
     """Names of the outputs that are wanted as bytes."""
     every = bytes((asked.parameters or {}).get("binary_data_output", b"")) == b"true"
     chosen = set(names) if every else set()

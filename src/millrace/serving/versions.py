@@ -1,9 +1,11 @@
 """Model versions: what a bundle becomes in memory, and which of many stay there."""
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ Arrays = dict[str, NDArray[Any]]
 # A call that takes longer than this runs beside the event loop: others would notice.
 _INLINE_S = 0.001
 _INLINE_ROWS = 256
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class ModelVersion:
@@ -34,6 +37,7 @@ class ModelVersion:
         self.digest = bundle.digest
         self.bundle = bundle
         self.signature = signature
+        # Bytes that it takes in memory: its model file's, and more once that was seen.
         self.size = (bundle.path / MODEL).stat().st_size if (bundle.path / MODEL).exists() else 0
         self.busy = 0
         # When it was used last, for the shelf (`perf_counter`).
@@ -55,6 +59,7 @@ class ModelVersion:
                 self._load(check)
 
     def _load(self, check: bool) -> None:
+        before = _resident()
         runtime = self.runtime or load_runtime(self.bundle)
         if check:
             verify(self.bundle, runtime)
@@ -70,6 +75,7 @@ class ModelVersion:
         if runtime.inline and seconds < _INLINE_S:
             self.inline_rows = max(1, min(_INLINE_ROWS, int(_INLINE_S / each)))
         self._sample = one
+        self.size = max(self.size, _resident() - before)
         self.runtime = runtime
 
     def drop(self) -> None:
@@ -121,6 +127,11 @@ class ModelVersion:
         }
 
 
+def _resident() -> int:
+    """Bytes of memory that this process has."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE
+
+
 def _fastest(call: Callable[[], object], times: int = 3) -> float:
     """Seconds of the fastest of several calls."""
     taken = []
@@ -137,7 +148,7 @@ class Shelf:
     """Keeps the model versions in memory within limits: the least recently used ones stay on the disk."""
 
     def __init__(self, most: int, most_bytes: int, max_rows: int) -> None:
-        """`most` versions, whose model files have `most_bytes` together; requests have `max_rows`."""
+        """`most` versions, which take `most_bytes` together; requests have `max_rows`."""
         self._most = most
         self._most_bytes = most_bytes
         self._max_rows = max_rows

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from millrace import project
 from millrace.box import engine
-from millrace.cli import app, local, train
+from millrace.cli import app, environments, local
 from millrace.cli.making import Making
 from millrace.cli.screen import Screen
 from millrace.models import Bundle
@@ -38,7 +38,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (place / "rows.json").write_text('[{"a": 1.0, "b": 2.0}]')
     monkeypatch.setenv("MILLRACE_STATE", str(tmp_path / "state"))
     monkeypatch.setattr(project, "root", lambda: tmp_path / "clone")
-    monkeypatch.setattr(train, "ready", lambda name=train.TRAINING: Path(sys.executable))
+    monkeypatch.setattr(environments, "ready", lambda name: Path(sys.executable))
     return tmp_path / "clone"
 
 

@@ -12,7 +12,9 @@ from millrace.cli import app, env, predict, services
 from millrace.cli.completion import Shell, script
 from millrace.problem import Problem
 
-NAMES = [command.callback.__name__ for command in app.registered_commands if command.callback]
+NAMES = [
+    str(command.name or command.callback.__name__) for command in app.registered_commands if command.callback
+]
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +43,8 @@ def test_the_version_is_printed() -> None:
         (["predict", "iris", "--row", "{"], "--row 1 is not JSON"),
         (["down", "--site", "../x"], "is no name for a site"),
         (["demo", "--site", "X"], "is no name for a site"),
+        (["test", "--site", "demo"], "Tests remove the site"),
+        (["test", "sites"], "There is no suite and no file sites"),
         (["env", "--inventory", "/nowhere"], "There is no inventory /nowhere"),
     ],
 )

@@ -25,3 +25,11 @@ def test_a_local_stub_is_followed_to_what_it_asks() -> None:
 
 def test_no_nameserver_at_all() -> None:
     assert host.nameservers("") == []
+
+
+def test_ssh_is_where_sshd_listens() -> None:
+    assert host.ssh_ports("port 22\nport 2200\naddressfamily any\nlistenaddress [::]:22\n") == [22, 2200]
+
+
+def test_ssh_is_at_its_own_port_when_nobody_says_more() -> None:
+    assert host.ssh_ports("") == [22]

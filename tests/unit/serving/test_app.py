@@ -52,6 +52,7 @@ def test_a_large_request_is_answered_as_its_rows_alone(server: Running) -> None:
 @pytest.mark.parametrize(
     ("path", "content"),
     [
+        ("/", {"status": "alive"}),
         ("/v2/health/live", {"live": True}),
         ("/v2/health/ready", {"ready": True, "live": True}),
         ("/v2/models/tiny/ready", {"name": "tiny", "ready": True}),
@@ -98,7 +99,7 @@ def test_metadata(server: Running) -> None:
         ("GET", "/v2/models/tiny/versions/9", 404, "version 1 live, not 9"),
         ("GET", "/v2/models/tiny/versions/9/ready", 404, "version 1 live, not 9"),
         ("GET", "/v2/models/tiny/else", 404, "nothing"),
-        ("GET", "/", 404, "nothing"),
+        ("GET", "/v3", 404, "nothing"),
         ("GET", "/v1", 404, "nothing"),
         ("GET", "/v1/models/nobody", 404, "'nobody' is not deployed"),
         ("GET", "/v1/models/tiny/versions/9", 404, "version 1 live, not 9"),

@@ -33,6 +33,8 @@ OBJECTS = [
     {"x": 1, "wide": [1, 2], "kind": "a", "count": 1},
     {"count": 2, "kind": "ü", "wide": [3, 4.5], "x": 2.5},
 ]
+# In the order of the second object's columns.
+SPLIT = [[1, "a", [1, 2], 1], [2, "ü", [3, 4.5], 2.5]]
 LISTS = [[1, [1, 2], "a", 1], [2.5, [3, 4.5], "ü", 2]]
 
 
@@ -51,6 +53,8 @@ def call(signature: Signature, content: Any) -> Call:
         {"instances": [[[1], [1, 2], ["a"], 1], [[2.5], [3, 4.5], ["ü"], 2]]},
         {"instances": [OBJECTS[0], OBJECTS[1] | {"kind": {"b64": base64.b64encode("ü".encode()).decode()}}]},
         {"inputs": {"x": [1, 2.5], "wide": [[1, 2], [3, 4.5]], "kind": ["a", "ü"], "count": [1, 2]}},
+        {"dataframe_records": OBJECTS},
+        {"dataframe_split": {"columns": list(OBJECTS[1]), "index": [0, 1], "data": SPLIT}},
         {"inputs": {"count": [1, 2], "x": [[1], [2.5]], "wide": [[1, 2], [3, 4.5]], "kind": [["a"], ["ü"]]}},
     ],
 )
@@ -113,6 +117,11 @@ def test_null_is_a_missing_value_where_the_model_knows_one() -> None:
             "'wide' holds a number out of the range of FP32",
         ),
         ({"instances": [OBJECTS[0]] * 11}, "11 rows, a request may have 10"),
+        ({"dataframe_records": []}, "dataframe_records is not a list of at least one row"),
+        ({"dataframe_split": 1}, "dataframe_split is not as"),
+        ({"dataframe_split": {"columns": ["x", "x"], "data": []}}, "not different names"),
+        ({"dataframe_split": {"columns": ["x"], "data": [[1], [1, 2]]}}, "row 1 of dataframe_split"),
+        ({"dataframe_split": {"columns": ["x"], "data": [[1]]}}, "instance 0 has no 'wide'"),
         ({"inputs": [1]}, "inputs is no object"),
         ({"inputs": {"z": [1]}}, "'z' is unknown"),
         ({"inputs": {"x": [1]}}, "'wide' is missing"),

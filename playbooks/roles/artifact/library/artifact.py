@@ -64,6 +64,8 @@ def make_environment(module: AnsibleModule, home: Path, parts: Path) -> None:
     sync += ["--link-mode", "hardlink", "--compile-bytecode", str(parts / "requirements.txt")]
     for command in (venv, sync):
         module.run_command(command, check_rc=True, environ_update=env)
+    # uv leaves a file that anyone may write to; nothing here is installed into twice.
+    (home / ".lock").unlink(missing_ok=True)
 
 
 def install(module: AnsibleModule, home: Path, tar: str) -> None:

@@ -12,7 +12,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
 module: preflight_host
-short_description: Free disk, clock, site marker, missing packages and nameservers of a host
+short_description: Free disk, clock, site marker, missing packages, nameservers and ssh ports of a host
 description: Changes nothing.
 options:
   packages:
@@ -57,6 +57,21 @@ def nameservers(text: str, resolved: str = "") -> list[str]:
     return nameservers(resolved) if found == ["127.0.0.53"] and resolved else found
 
 
+def ssh_ports(configuration: str) -> list[int]:
+    """Ports in what `sshd -T` prints; ssh's own when it prints none."""
+    lines = [line.split() for line in configuration.splitlines()]
+    return [int(words[1]) for words in lines if len(words) == 2 and words[0] == "port"] or [22]
+
+
+def sshd() -> str:
+    """The configuration that sshd runs with."""
+    program = shutil.which("sshd", path="/usr/sbin:/usr/bin:/usr/local/sbin") or "/usr/sbin/sshd"
+    try:
+        return subprocess.run([program, "-T"], capture_output=True, text=True, check=False).stdout
+    except OSError:
+        return ""
+
+
 def free_mb(directories: tuple[str, ...] = ("/opt", "/var/lib")) -> int:
     """Least free disk among the places that a site fills, in MB."""
     return min(shutil.disk_usage(d if Path(d).is_dir() else "/").free for d in directories) // 1_000_000
@@ -82,6 +97,7 @@ def main() -> None:
         "disk_mb": free_mb(),
         "site": read(MARKER).strip(),
         "missing_packages": missing(module.params["packages"]),
+        "ssh_ports": ssh_ports(sshd()),
         "nameservers": nameservers(read(RESOLV_CONF), read(RESOLVED)),
     }
     module.exit_json(changed=False, **answer)

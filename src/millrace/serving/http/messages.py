@@ -52,8 +52,9 @@ class Response(msgspec.Struct, gc=False):
             lines.append(b"\r\nconnection: close")
         elif request.old:
             lines.append(b"\r\nconnection: keep-alive")
-        body = b"" if request.method == b"HEAD" else self.body
-        if self.trailers is None or request.old:
+        bare = request.method == b"HEAD"
+        body = b"" if bare else self.body
+        if self.trailers is None or request.old or bare:
             lines += [b"\r\ncontent-length: %d\r\n\r\n" % len(self.body), body]
             return b"".join(lines)
         lines.append(b"\r\ntransfer-encoding: chunked\r\n\r\n")

@@ -1,0 +1,1 @@
+"""Programs that people already have: each asks the site the way its own documentation says."""
