@@ -146,7 +146,9 @@ def test_who_runs_code_there_cannot_become_the_host(host: Any) -> None:
     group = host.group(SITE.variables["site_tls_group"]).gid
     for unit in set(units(host)) - {FRONT}:
         # What runs keeps the groups that it started with.
-        groups = host.check_output("grep ^Groups: /proc/%s/status", checks.show(host, unit, "MainPID")).split()
+        groups = host.check_output(
+            "grep ^Groups: /proc/%s/status", checks.show(host, unit, "MainPID")
+        ).split()
         assert str(group) not in groups[1:], f"{unit} reads the host's key"
 
 

@@ -82,8 +82,7 @@ def test_sound_inventory_passes(playbooks: Path) -> None:
         ),
         (
             {"settings": {"site_sizing": {"node1": "small", "node2": "small", "node3": "large"}}},
-            "Hosts 'node1' and 'node3' have different values of site_sizing: "
-            "set it once, for the group all.",
+            "Hosts 'node1' and 'node3' have different values of site_sizing: set it once, for the group all.",
         ),
         (
             {"domain": "ml_site.example.com"},
