@@ -61,7 +61,8 @@ def nameservers(text: str, resolved: str = "") -> list[str]:
 def ssh_ports(configuration: str, connection: str = "") -> list[int]:
     """Ports of ssh on this host.
 
-    `configuration`: what `sshd -T` prints. It binds each `listenaddress HOST:PORT`; `port` only where there is none.
+    `configuration`: what `sshd -T` prints. It binds each `listenaddress HOST:PORT`, each `port` only
+    where there is none.
     `connection`: SSH_CONNECTION, whose last word is the port that Ansible came in by.
     """
     lines = [line.split() for line in configuration.splitlines()]
