@@ -67,8 +67,13 @@ def describe(inventories: Sequence[Path | str]) -> Site:
         secrets=str(state / "secrets.yml"),
         hosts=hosts,
         inventories=tuple(str(p) for p in inventories),
-        users=tuple({"name": u["name"], "group": u["group"]} for u in first["site_users"] or ()),
+        users=tuple(_user(u) for u in first["site_users"] or ()),
     )
+
+
+def _user(declared: dict[str, Any]) -> dict[str, str]:
+    user = {"name": declared["name"], "group": declared["group"]}
+    return {**user, "password": "hashed"} if declared.get("password_hash") else user
 
 
 def arguments(inventories: Sequence[Path | str]) -> list[str]:

@@ -40,6 +40,7 @@ class Site:
     secrets: str
     hosts: tuple[Host, ...] = ()
     inventories: tuple[str, ...] = ()
+    #: `name`, `group`, and `password` is `hashed` where the inventory has only its hash.
     users: tuple[Mapping[str, str], ...] = ()
     containers: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
@@ -102,14 +103,28 @@ class Site:
         return str(secrets[name])
 
     def user(self, name: str | None = None) -> tuple[str, str]:
-        """Name and password of a user: the named one, else the first operator. Raises Problem."""
+        """Name and password of a user. Raises Problem.
+
+        The named one, else $MILLRACE_USER, else the first operator, rather one with a generated password.
+        $MILLRACE_PASSWORD is for users whose password has only its hash in the inventory.
+        """
+        given = os.environ if os.environ.get("MILLRACE_GATEWAY") in (None, "", self.url) else {}
+        name = name or given.get("MILLRACE_USER")
         named = [u for u in self.users if (u["name"] == name if name else u["group"] == "operators")]
         if not named:
             known = ", ".join(u["name"] for u in self.users) or "none"
             raise Problem(
                 f"Site {self.name} has no user {name or 'of the group operators'}; site_users: {known}."
             )
-        return named[0]["name"], self.secret(f"user_{named[0]['name']}")
+        user = min(named, key=lambda u: u.get("password") == "hashed")
+        if user.get("password") != "hashed":
+            return user["name"], self.secret(f"user_{user['name']}")
+        if not given.get("MILLRACE_PASSWORD") or given.get("MILLRACE_USER") not in (None, "", user["name"]):
+            raise Problem(
+                f"User {user['name']} of site {self.name} has only a password_hash: set MILLRACE_USER to "
+                "that name and MILLRACE_PASSWORD to the password."
+            )
+        return user["name"], given["MILLRACE_PASSWORD"]
 
     def environment(self, user: str | None = None) -> dict[str, str]:
         """What a client outside the site needs, as environment variables."""
@@ -176,6 +191,8 @@ def of_inventory(path: Path) -> Site:
         raise Problem(f"There is no inventory {path}.")
     directory = (path if path.is_dir() else path.parent).absolute() / ".site"
     kept, parts = directory / "site.json", [path.absolute(), project.playbooks() / "group_vars"]
+    # What was kept by an older version may lack something.
+    parts.append(Path(ansible.__file__))
     newest = max(f.stat().st_mtime for p in parts for f in [p, *p.rglob("*")] if ".site" not in f.parts)
     if kept.exists() and kept.stat().st_mtime > newest:
         return Site.read(directory)

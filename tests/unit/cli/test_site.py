@@ -1,5 +1,6 @@
 """A site: what is read from its state, and what is said when it cannot be."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from millrace.site import Host, Site
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("MILLRACE_GATEWAY", "MILLRACE_USER", "MILLRACE_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MILLRACE_STATE", str(tmp_path))
     return tmp_path
 
@@ -79,6 +82,39 @@ def test_the_first_operator_speaks_unless_another_is_named(demo: Site) -> None:
     assert demo.user("ada") == ("ada", "hers")
     with pytest.raises(Problem, match="no user bob; site_users: ada, op"):
         demo.user("bob")
+
+
+HASHED = {"name": "eve", "group": "operators", "password": "hashed"}
+
+
+def test_an_operator_with_a_generated_password_is_preferred(demo: Site) -> None:
+    assert dataclasses.replace(demo, users=(HASHED, *demo.users)).user() == ("op", "s3cret'")
+
+
+def test_a_password_of_which_there_is_only_the_hash_comes_from_the_environment(
+    demo: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for site in (
+        dataclasses.replace(demo, users=(HASHED,)),
+        dataclasses.replace(demo, users=(HASHED, *demo.users)),
+    ):
+        with pytest.raises(Problem, match="eve of site demo has only a password_hash: set MILLRACE_USER"):
+            site.user("eve")
+    monkeypatch.setenv("MILLRACE_PASSWORD", "remembered")
+    monkeypatch.setenv("MILLRACE_USER", "op")
+    with pytest.raises(Problem, match="eve of site demo has only a password_hash"):
+        site.user("eve")
+    monkeypatch.setenv("MILLRACE_USER", "eve")
+    assert site.user() == site.user("eve") == ("eve", "remembered")
+    # Of a generated password the file knows the newest.
+    monkeypatch.setenv("MILLRACE_USER", "ada")
+    assert site.user() == ("ada", "hers")
+
+
+def test_the_environment_of_another_site_is_not_taken(demo: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILLRACE_GATEWAY", "https://elsewhere:443")
+    monkeypatch.setenv("MILLRACE_USER", "ada")
+    assert demo.user() == ("op", "s3cret'")
 
 
 def test_secrets_may_stand_below_the_name_of_their_variable(demo: Site) -> None:
