@@ -40,7 +40,8 @@ def variables(
 
 def describe(inventories: Sequence[Path | str]) -> Site:
     """The site that inventories describe. Raises Problem."""
-    own = ["ansible_host", "ansible_user", "ansible_port", "ansible_ssh_private_key_file", "group_names"]
+    own = ["ansible_host", "ansible_user", "ansible_port", "ansible_ssh_private_key_file", "ansible_become",
+           "group_names"]  # fmt: skip
     found = variables(
         inventories,
         [*own, "site_name", "site_address", "site_domain", "site_gateway", "site_state", "site_users"],
@@ -51,8 +52,9 @@ def describe(inventories: Sequence[Path | str]) -> Site:
             address=v["ansible_host"] or v["site_address"] or name,
             ssh_key=v["ansible_ssh_private_key_file"] or "",
             groups=tuple(v["group_names"]),
-            user=v["ansible_user"] or "root",
-            port=int(v["ansible_port"] or 22),
+            user=v["ansible_user"] or "",
+            port=int(v["ansible_port"] or 0),
+            become=str(v["ansible_become"]).lower() in ("true", "yes", "on", "1"),
         )
         for name, v in found.items()
     )

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,18 @@ from millrace.problem import Problem
 
 @dataclasses.dataclass(frozen=True)
 class Host:
-    """One host, as ssh reaches it. `ssh_key` is a path or empty (then ssh decides)."""
+    """One host, as Ansible reaches it. ssh decides on a key (a path), user or port that is empty or 0.
+
+    `become`: commands need sudo there.
+    """
 
     name: str
     address: str
     ssh_key: str = ""
     groups: tuple[str, ...] = ()
-    user: str = "root"
-    port: int = 22
+    user: str = ""
+    port: int = 0
+    become: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,14 +149,16 @@ class Site:
         }
 
     def ssh(self, host: Host, *command: str) -> list[str]:
-        """The ssh command line that reaches a host; `command` is run there by its shell."""
+        """The ssh command line that reaches a host; `command` is run there by a shell, as root."""
         known = self.directory / "known_hosts"
-        words = ["ssh", "-p", str(host.port)]
+        words = ["ssh", *(["-p", str(host.port)] if host.port else [])]
         if host.ssh_key:
             words += ["-i", host.ssh_key, "-o", "IdentitiesOnly=yes"]
         if known.exists():
             words += ["-o", f"UserKnownHostsFile={known}", "-o", "StrictHostKeyChecking=yes"]
-        return [*words, f"{host.user}@{host.address}", *command]
+        if command and host.become:
+            command = ("sudo", "-n", "sh", "-c", shlex.quote(" ".join(command)))
+        return [*words, f"{host.user}@{host.address}" if host.user else host.address, *command]
 
 
 def state_root() -> Path:
