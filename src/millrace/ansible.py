@@ -41,11 +41,14 @@ def variables(
 def describe(inventories: Sequence[Path | str]) -> Site:
     """The site that inventories describe. Raises Problem."""
     own = ["ansible_host", "ansible_user", "ansible_port", "ansible_ssh_private_key_file", "ansible_become",
-           "group_names"]  # fmt: skip
+           "group_names", "groups"]  # fmt: skip
     found = variables(
         inventories,
         [*own, "site_name", "site_address", "site_domain", "site_gateway", "site_state", "site_users"],
     )
+    first = next(iter(found.values()))
+    # Ansible tells of a host when it is done with it: the inventory's order is in its groups.
+    groups = {group: tuple(members) for group, members in first["groups"].items()}
     hosts = tuple(
         Host(
             name=name,
@@ -56,9 +59,8 @@ def describe(inventories: Sequence[Path | str]) -> Site:
             port=int(v["ansible_port"] or 0),
             become=str(v["ansible_become"]).lower() in ("true", "yes", "on", "1"),
         )
-        for name, v in found.items()
+        for name, v in sorted(found.items(), key=lambda item: groups["all"].index(item[0]))
     )
-    first = next(iter(found.values()))
     state = Path(first["site_state"])
     return Site(
         name=first["site_name"],
@@ -68,6 +70,7 @@ def describe(inventories: Sequence[Path | str]) -> Site:
         domain=first["site_domain"],
         secrets=str(state / "secrets.yml"),
         hosts=hosts,
+        groups=groups,
         inventories=tuple(str(p) for p in inventories),
         users=tuple(_user(u) for u in first["site_users"] or ()),
     )

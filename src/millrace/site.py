@@ -44,6 +44,7 @@ class Site:
     domain: str
     secrets: str
     hosts: tuple[Host, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     inventories: tuple[str, ...] = ()
     #: `name`, `group`, and `password` is `hashed` where the inventory has only its hash.
     users: tuple[Mapping[str, str], ...] = ()
@@ -58,6 +59,7 @@ class Site:
             hosts = tuple(Host(**{**host, "groups": tuple(host["groups"])}) for host in fields.pop("hosts"))
             for name in ("inventories", "users"):
                 fields[name] = tuple(fields[name])
+            fields["groups"] = {group: tuple(names) for group, names in fields.get("groups", {}).items()}
             return cls(directory=directory, hosts=hosts, **fields)
         except (ValueError, TypeError, KeyError) as error:
             raise Problem(f"{path} is not readable ({error}): delete it and run the verb again.") from error
@@ -76,7 +78,9 @@ class Site:
         return f"https://{self.gateway}"
 
     def members(self, group: str) -> list[Host]:
-        """Hosts of a group, in the inventory's order; `all` is every host."""
+        """Hosts of a group, in the order that the inventory has in it; `all` is every host."""
+        if group in self.groups:
+            return [self.host(name) for name in self.groups[group]]
         return [h for h in self.hosts if group == "all" or group in h.groups]
 
     def host(self, name: str) -> Host:

@@ -180,13 +180,19 @@ def test_where_ansible_becomes_root_commands_do_too(demo: Site) -> None:
 
 def test_hosts_are_reached_as_the_inventory_says(root: Path) -> None:
     inventory = root / "hosts.yml"
-    groups = "".join(f"    {g}: {{hosts: {{one: , two: }}}}\n" for g in ("edge", "store", "train", "serve"))
+    groups = "    edge: {hosts: {one: , two: }}\n    store: {hosts: {two: , one: }}\n"
     inventory.write_text(
         "all:\n  hosts:\n    one: {ansible_host: 192.0.2.1}\n"
         "    two: {ansible_host: 192.0.2.2, ansible_port: 2222}\n"
         f"  vars: {{ansible_become: true, ansible_user: admin}}\n  children:\n{groups}"
     )
-    one, two = ansible.describe([inventory]).hosts
+    described = ansible.describe([inventory])
+    described.write()
+    for site in (described, Site.read(described.directory)):
+        assert [h.name for h in site.members("edge")] == ["one", "two"]
+        # Who is the first of a group runs what only one host runs.
+        assert [h.name for h in site.members("store")] == ["two", "one"]
+    one, two = described.hosts
     assert (one.user, one.port, one.become) == ("admin", 0, True)
     assert (two.user, two.port, two.become) == ("admin", 2222, True)
 
