@@ -40,7 +40,8 @@ def variables(
 
 def describe(inventories: Sequence[Path | str]) -> Site:
     """The site that inventories describe. Raises Problem."""
-    own = ["ansible_host", "ansible_user", "ansible_port", "ansible_ssh_private_key_file", "group_names"]
+    own = ["ansible_host", "ansible_user", "ansible_port", "ansible_ssh_private_key_file", "ansible_become",
+           "group_names"]  # fmt: skip
     found = variables(
         inventories,
         [*own, "site_name", "site_address", "site_domain", "site_gateway", "site_state", "site_users"],
@@ -51,8 +52,9 @@ def describe(inventories: Sequence[Path | str]) -> Site:
             address=v["ansible_host"] or v["site_address"] or name,
             ssh_key=v["ansible_ssh_private_key_file"] or "",
             groups=tuple(v["group_names"]),
-            user=v["ansible_user"] or "root",
-            port=int(v["ansible_port"] or 22),
+            user=v["ansible_user"] or "",
+            port=int(v["ansible_port"] or 0),
+            become=str(v["ansible_become"]).lower() in ("true", "yes", "on", "1"),
         )
         for name, v in found.items()
     )
@@ -67,8 +69,13 @@ def describe(inventories: Sequence[Path | str]) -> Site:
         secrets=str(state / "secrets.yml"),
         hosts=hosts,
         inventories=tuple(str(p) for p in inventories),
-        users=tuple({"name": u["name"], "group": u["group"]} for u in first["site_users"] or ()),
+        users=tuple(_user(u) for u in first["site_users"] or ()),
     )
+
+
+def _user(declared: dict[str, Any]) -> dict[str, str]:
+    user = {"name": declared["name"], "group": declared["group"]}
+    return {**user, "password": "hashed"} if declared.get("password_hash") else user
 
 
 def arguments(inventories: Sequence[Path | str]) -> list[str]:

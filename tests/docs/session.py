@@ -69,9 +69,9 @@ class Session:
             variables, directory = self.shell.state()
             python = Path(sys.executable)
             if self.page.head.python == "training":
-                from millrace.cli import train
+                from millrace.cli import environments
 
-                python = train.environment(self._scratch / "train.log", lambda note: None)
+                python = environments.make(environments.TRAINING, self._scratch / "train.log")
                 variables["PYTHONPATH"] = str(ROOT / "src")
             self._interpreter = Interpreter(python, directory, self._scratch, variables)
         return self._interpreter

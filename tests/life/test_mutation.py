@@ -46,6 +46,7 @@ MUTATIONS = {
     "ca": Mutation("all", "chmod 0644 /etc/millrace/tls/host.key", "chmod 0640 /etc/millrace/tls/host.key"),
     "control": stopped("edge", "millrace-control.service", BEHIND_GATEWAY),
     "dns": stopped("edge", "named.service", SERVERS_FOUND, DEPLOYMENTS_TOLD),
+    "docs": stopped("edge", "millrace-docs.service", BEHIND_GATEWAY),
     "gateway": stopped("edge", "haproxy.service", SERVERS_FOUND, BEHIND_GATEWAY),
     "kafka": stopped("store", "millrace-kafka.service", DEPLOYMENTS_TOLD, SERVERS_FOUND),
     "mlflow": stopped("store", "millrace-mlflow.service", BEHIND_GATEWAY),

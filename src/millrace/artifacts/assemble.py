@@ -1,6 +1,7 @@
 """What the tar of each kind of component consists of."""
 
 import shutil
+import sys
 import threading
 import zipfile
 from collections.abc import Callable, Sequence
@@ -34,6 +35,7 @@ class Workshop:
         """The files of a component's tar; brings what the store lacks."""
         kinds: dict[str, Callable[[Component, Path], list[Member]]] = {
             "python": self._python, "jars": self._jars, "tool": self._tool, "project": self._project,
+            "pages": self._pages,
         }  # fmt: skip
         return kinds[component.kind](component, tmp)
 
@@ -50,6 +52,8 @@ class Workshop:
 
     def missing_wheels(self, component: Component) -> list[Requirement]:
         """What a component of the other kinds still has to download, besides sources."""
+        if component.kind == "pages":
+            return []
         locked = [each for each in read_requirements(component.lock) if each.name not in component.build]
         return [each for each in locked if not wheels.kept(self.store, each, self.target)]
 
@@ -78,6 +82,22 @@ class Workshop:
                 if name.endswith(f".data/scripts/{component.name}"):
                     return [Member(component.name, archive.read(name), mode=0o755)]
         raise ClientFailed(f"{wheel.name} holds no program {component.name}")
+
+    def _pages(self, component: Component, tmp: Path) -> list[Member]:
+        site = tmp / "pages"
+        words: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "mkdocs",
+            "build",
+            "--strict",
+            "--quiet",
+            "--site-dir",
+            site,
+        ]
+        self.clients.run("mkdocs", words, tmp, cwd=self.bom.root, env={"NO_MKDOCS_2_WARNING": "1"})
+        files = sorted(path for path in site.rglob("*") if path.is_file())
+        return [Member(f"pages/{path.relative_to(site)}", path, digest(path)) for path in files]
 
     def _wheels(self, component: Component, tmp: Path) -> list[Wheel]:
         locked = read_requirements(component.lock)

@@ -15,7 +15,7 @@ from .errors import BomError
 
 # The C parser where there is one: the lookup plugin reads the bill in every task.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-KINDS = ("python", "jars", "tool", "project")
+KINDS = ("python", "jars", "tool", "project", "pages")
 # Counts changes of what a tar looks like, which no lock shows.
 LAYOUT = 1
 REQUIRED = {"kind", "version", "licence", "source", "lock"}
@@ -74,12 +74,16 @@ class Bom:
             component.build,
             component.omit,
         ]
-        if component.kind != "jars":
+        if component.kind not in ("jars", "pages"):
             entry += [self.python, self.platform]
         digest.update(json.dumps(entry).encode())
         digest.update(component.lock.read_bytes())
         if component.kind == "project":
             for path in project_files(self.root, component.omit):
+                digest.update(f"\n{path.relative_to(self.root)}\n".encode())
+                digest.update(path.read_bytes())
+        if component.kind == "pages":
+            for path in pages_files(self.root):
                 digest.update(f"\n{path.relative_to(self.root)}\n".encode())
                 digest.update(path.read_bytes())
         return f"{component.version}-{digest.hexdigest()[:8]}"
@@ -92,6 +96,22 @@ def project_files(root: Path, omit: Sequence[str] = ()) -> Iterator[Path]:
     for path in sorted(package.rglob("*")):
         if path.is_file() and not {"__pycache__", *omit} & set(path.relative_to(package).parts):
             yield path
+
+
+def pages_files(root: Path) -> Iterator[Path]:
+    """What the documentation is made from, in a fixed order: pages, and what their tables are read from."""
+    playbooks = root / "playbooks"
+    yield from (root / "mkdocs.yml", root / "README.md", playbooks / "site.yml", playbooks / "bom.yml")
+    places = (root / "docs", playbooks / "group_vars", playbooks / "locks", root / "src", root / "tests/docs")
+    for place in (
+        *places,
+        *sorted(playbooks.glob("roles/*/defaults")),
+        *sorted(playbooks.glob("roles/*/meta")),
+    ):
+        for path in sorted(place.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                yield path
+    yield playbooks / "roles/prometheus/files/millrace.rules.yml"
 
 
 def load_bom(path: Path | None = None) -> Bom:

@@ -67,3 +67,21 @@ def test_wants_rows_of_equal_number(tmp_path: Path) -> None:
         model.run({"a": inputs["a"], "b": inputs["b"][:3]})
     with pytest.raises(ValueError, match="at least one"):
         model.run({"a": inputs["a"][:0], "b": inputs["b"][:0]})
+
+
+def test_an_answer_stays_when_the_next_row_is_asked_for(forest: Bundle) -> None:
+    model, inputs = OnnxModel(forest), forest.verification().inputs
+    rows = [{name: array[n : n + 1] for name, array in inputs.items()} for n in range(20)]
+    answers = [model.run(row) for row in rows]
+    for row, answer in zip(rows, answers, strict=True):
+        for name, values in OnnxModel(forest).run(row).items():
+            assert values.tobytes() == answer[name].tobytes()
+
+
+def test_a_row_without_one_of_its_inputs_is_not_computed_with_an_earlier_ones(forest: Bundle) -> None:
+    model = OnnxModel(forest)
+    row = {name: array[:1] for name, array in forest.verification().inputs.items()}
+    model.run(row)
+    row.pop(next(iter(row)))
+    with pytest.raises(ValueError, match="missing"):
+        model.run(row)

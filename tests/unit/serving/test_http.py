@@ -26,6 +26,8 @@ def echo(request: Request) -> Response | Awaitable[Response]:
         return later()
     if request.target == b"/boom":
         raise ValueError("boom")
+    if request.target == b"/user":
+        return Response(b"user:" + request.headers.get(b"x-user", b"nobody"))
     if request.target == b"/trailers":
         return Response(b"abc", trailers=[(b"status", b"0")])
     return Response(text)
@@ -93,8 +95,31 @@ def test_chunked_bodies_are_read_and_trailers_are_not_headers(client: Client) ->
         b"5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nHost: other\r\n\r\n"
     )
     assert client.receive(b"world").endswith(b"/c:hello world")
-    client.send(GET % b"/next")
-    assert client.receive(b"/next:").endswith(b"/next:")
+    client.send(
+        b"POST /user HTTP/1.1\r\nHost: site\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-User: root\r\n\r\n"
+    )
+    assert client.receive(b"nobody").endswith(b"user:nobody")
+
+
+def test_a_head_that_came_before_is_read_the_same(server: tuple[Listener, int, Loop]) -> None:
+    head = b"POST /r HTTP/1.1\r\nHost: site\r\nX-User: ada\r\nContent-Length: 6\r\n\r\n"
+    user = b"GET /user HTTP/1.1\r\nHost: site\r\nX-User: ada\r\n\r\n"
+    for client in (Client(server[1]), Client(server[1])):
+        for body in (b"abcdef", b"\r\n\r\n\r\n", b"ghijkl"):
+            client.send(head + body)
+            assert client.receive(b"/r:" + body).endswith(b"/r:" + body)
+        # Not whole, and with the next one behind it.
+        client.send(head + b"abc")
+        time.sleep(0.05)
+        client.send(b"def" + head + b"ghijkl" + user)
+        assert bodies(client.receive(b"user:ada")) == [b"/r:abcdef", b"/r:ghijkl", b"user:ada"]
+        client.send(head + b"abcdef" + head + b"ghijkl")
+        assert bodies(client.receive(b"/r:ghijkl")) == [b"/r:abcdef", b"/r:ghijkl"]
+        client.send(user)
+        assert client.receive(b"user:ada").endswith(b"user:ada")
+        client.send(user.replace(b"ada", b"eve"))
+        assert client.receive(b"user:eve").endswith(b"user:eve")
+        client.close()
 
 
 def test_a_head_is_answered_without_body_and_trailers(client: Client) -> None:

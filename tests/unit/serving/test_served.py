@@ -1,6 +1,9 @@
 """A model under stress, over real sockets: deadline, queue, breaker, fallback, batching."""
 
 import asyncio
+import json
+import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,11 +16,12 @@ import pytest
 
 from millrace.models import Bundle, OnnxModel
 from millrace.serving import runtimes
+from millrace.serving.admission import Admission
 from millrace.serving.policy import FallbackPolicy, Policy, changed
 from millrace.serving.replica import Refused
 from tests.unit.models import arithmetic
 from tests.unit.serving.bundles import make_bundle, record_of
-from tests.unit.serving.running import INFER, ROWS, Running
+from tests.unit.serving.running import INFER, ROWS, Client, Running
 
 
 class Moody:
@@ -130,6 +134,17 @@ def test_a_late_model_is_answered_for_at_the_deadline(stage: Stage) -> None:
     assert (stage.outcome("deadline"), stage.outcome("ok")) == (1, 1)
 
 
+def test_a_model_that_is_late_on_the_event_loop_is_late_too(tmp_path: Path) -> None:
+    policy = changed(Policy(), {"deadline_seconds": 1e-6})
+    server = Running(tmp_path, policy)
+    try:
+        assert server.live().inline_rows
+        answer = server.ask("POST", INFER, json={"inputs": ROWS})
+        assert (answer.status_code, "did not answer within 1e-06 s" in answer.text) == (504, True)
+    finally:
+        server.end()
+
+
 def test_more_calls_than_may_run_and_wait_are_put_off(stage: Stage) -> None:
     stage.policy(concurrency=2, queue=3)
     stage.model.go.clear()
@@ -168,12 +183,20 @@ def test_a_client_that_goes_away_gives_its_place_back(stage: Stage) -> None:
     stage.policy(concurrency=1, queue=1)
     stage.model.go.clear()
 
-    async def leave(client: httpx.AsyncClient) -> None:
-        for _ in range(2):
-            with pytest.raises(httpx.ReadTimeout):
-                await client.post(INFER, json={"inputs": ROWS}, timeout=0.2)
-
-    stage.server.run(leave)
+    body = json.dumps({"inputs": ROWS}).encode()
+    # The first one runs, each of the others waits in the only place that there is.
+    for _ in range(3):
+        client = Client(stage.server.port)
+        client.send(
+            b"POST %b HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (INFER.encode(), len(body))
+        )
+        client.send(body)
+        client.socket.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            client.receive(b"}")
+        # Gone at once, and not only done with asking.
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
     stage.model.go.set()
     assert [a.status_code for a in stage.together(2)] == [200, 200]
 
@@ -204,6 +227,20 @@ def test_rows_that_a_model_cannot_compute_do_not_open_its_breaker(stage: Stage) 
     for _ in range(5):
         assert stage.ask(rows=spoilt).status_code == 400
     assert stage.ask().status_code == 200
+
+
+def test_a_turn_that_comes_to_who_has_left_goes_to_the_next() -> None:
+    async def talk() -> list[bool]:
+        admission = Admission("tiny", 1, 5)
+        await admission.enter()
+        first, second = (asyncio.create_task(admission.enter()) for _ in range(2))
+        await asyncio.sleep(0)
+        admission.leave()
+        first.cancel()
+        await asyncio.wait([first, second], timeout=1)
+        return [first.cancelled(), second.done()]
+
+    assert asyncio.run(talk()) == [True, True]
 
 
 CONSTANT = {"score": 0.5, "label": "unknown", "number": -1}
@@ -303,6 +340,14 @@ def test_a_fallback_that_could_not_stand_in_is_refused(
     stage.server.replica.apply("other", record_of(other, "other"))
     with pytest.raises(Refused, match=words):
         stage.policy(fallback=fallback)
+
+
+def test_a_version_that_could_not_stand_in_is_refused(stage: Stage, tmp_path: Path) -> None:
+    other = arithmetic.write(tmp_path / "other")
+    stage.server.store.bundles[other.digest] = other
+    policy = Policy(fallback=FallbackPolicy(version="7", digest=other.digest))
+    with pytest.raises(Refused, match="version 7 takes other inputs"):
+        stage.server.replica.prepare(record_of(stage.server.bundle, generation=2, policy=policy))
 
 
 def test_requests_that_come_together_are_computed_together(stage: Stage) -> None:

@@ -26,7 +26,11 @@ SECONDS = 60.0  # for the bundle to come
 
 def main() -> None:
     connection = socket.socket(fileno=int(os.environ.get("MILLRACE_CONNECTION", CONNECTION)))
+    if "TMPDIR" in os.environ:
+        Path(os.environ["TMPDIR"]).mkdir(mode=0o700, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="millrace-model-") as folder:
+        # Its user has no home.
+        os.environ |= {"UV_CACHE_DIR": f"{folder}/uv", "UV_OFFLINE": "1", "UV_PYTHON_DOWNLOADS": "never"}
         try:
             bundle = receive(connection, Path(folder) / "bundle")
             _check(bundle)

@@ -75,6 +75,14 @@ def test_answers_of_another_shape_are_refused(run: Run) -> None:
     assert run(4.0)["score"].tolist() == [[8.0]]
 
 
+@pytest.mark.parametrize("mood", [moods.LARGE, moods.LONG])
+def test_an_answer_that_is_too_large_is_not_taken_in(run: Run, mood: float) -> None:
+    """The memory is the server's, which answers for other models too."""
+    with pytest.raises(Unavailable, match=r"a message of \d+ bytes is too large"):
+        run(mood)
+    soon(run)
+
+
 def test_it_has_no_network(run: Run) -> None:
     """Not even the loopback, where a server of this machine might answer."""
     with pytest.raises(RuntimeError, match="Network is unreachable"):
@@ -215,6 +223,30 @@ def test_a_model_that_does_not_load_in_its_process_is_told(tmp_path: Path, launc
             bundle_python("own_model:Own", code, {"x": np.ones(3)}, tmp_path / "bundle")
     finally:
         del os.environ["USER_OF_TEST"]
+
+
+def test_a_process_that_ends_before_it_is_ready_is_told(
+    moody: Bundle, launcher: Launcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where numpy cannot be imported."""
+    import sys
+
+    from millrace.serving.python import launch
+
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\nexit 3\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(launch, "python_for", lambda *_: broken)
+    # The warden is another process.
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(
+        "from millrace.serving.python import environment\n"
+        f"environment.python_for = lambda *_: {str(broken)!r}\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{site}:{':'.join(sys.path)}")
+    with pytest.raises(InvalidBundle, match="process ended with exit code 3"):
+        PythonModel(moody, launcher)
 
 
 def test_a_bundle_that_was_changed_is_not_run(moody: Bundle, launcher: Launcher, tmp_path: Path) -> None:
