@@ -18,6 +18,7 @@ import runs
 import settings
 import site_map
 import software
+import supported as support
 from mkdocs.exceptions import PluginError
 
 ENVIRONMENT = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
@@ -28,6 +29,7 @@ ENVIRONMENT.globals.update(
         for name, function in getmembers(module, isfunction)
     },
     commands=commands.reference,
+    supported=support.supported,
     site_map=site_map.draw,
 )
 

@@ -22,7 +22,7 @@ from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 from tests.docs.rules import RULES
 
 LIMIT = 30.0
-FILES = ("yaml", "ini", "toml")
+FILES = ("yaml", "ini", "toml", "python")
 # Words for a shell or Python that would look like a block that runs, and not be one.
 MISTAKEN = {"bash": "console", "sh": "console", "shell": "console", "py": "python", "pycon": "python"}
 INFO = re.compile(r"[ \t]*(?P<info>[^\n]*)\n")
@@ -65,7 +65,12 @@ class Block:
     @property
     def counts(self) -> bool:
         """Whether it is a block that ought to run."""
-        return self.kind in ("console", "python") or bool(self.kind in FILES and self.title)
+        return self.kind in ("console", "python") or self.is_file
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file that is written or compared."""
+        return bool(self.kind in FILES and self.title)
 
     @property
     def runs(self) -> bool:
@@ -80,7 +85,7 @@ def parse(document: Document) -> Iterable[Region]:
     for number, region in enumerate(found):
         line = document.text.count("\n", 0, region.start) + 1
         block = _block(document, region, line)
-        if block.kind == "python" and number + 1 < len(found):
+        if block.kind == "python" and not block.title and number + 1 < len(found):
             after = found[number + 1]
             if not document.text[region.end : after.start].strip() and after.lexemes["info"] == "text":
                 shown = str(after.lexemes["source"].text)

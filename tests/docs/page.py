@@ -22,7 +22,8 @@ HEAD = re.compile(r"\A(?:---\n(?P<dashes>.*?)^---$|<!--\n(?P<comment>.*?)^-->$)"
 class Head(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The front matter of a page; all of it may be missing.
 
-    `site`: which kind of site it needs. `service`: whose log is shown when a command fails.
+    `site`: which kind of site it needs. `service`: whose log is shown when a command fails. `before`:
+    commands that the page's shell begins with, as a stand-in for what its reader has done elsewhere.
     `leaves`: aspect of the site (see site_state) -> why it may differ afterwards. `after`: commands run at
     the end, whatever happened. `python`: whose interpreter its Python blocks get. The others are for the
     pages' making: `roles` and `services` that a component page is about, `hide` for the theme.
@@ -30,9 +31,10 @@ class Head(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     site: Literal["none", "single-node", "three-node", "throwaway"] = "none"
     service: str = ""
+    before: tuple[str, ...] = ()
     leaves: Literal["nothing"] | dict[str, str] = "nothing"
     after: tuple[str, ...] = ()
-    python: Literal["tests", "training"] = "tests"
+    python: Literal["tests", "training", "local", "clients"] = "tests"
     roles: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
     hide: tuple[str, ...] = ()

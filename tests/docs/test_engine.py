@@ -63,6 +63,8 @@ def outcome(page: Page) -> list[str | None]:
         '~~~yaml title="new/file.yml"\na: 1\n~~~\n\n~~~console\n$ cat new/file.yml\na: 1\n~~~\n',
         '~~~toml title="pyproject.toml"\n[project]\nname = "millrace"\n...\nreadme = "README.md"\n~~~\n',
         "~~~console\n$ (sleep 1; touch there) &\n$ cat there 2>&1 # retry\n~~~\n",
+        "---\nbefore: ['x=set']\n---\n~~~console\n$ echo $x\nset\n~~~\n",
+        '~~~python title="made.py"\nprint(3)\n~~~\n\n~~~console\n$ .venv/bin/python made.py\n3\n~~~\n',
         "1. In a list:\n\n    ~~~console\n    $ echo deep\n    deep\n    ~~~\n",
     ],
 )  # fmt: skip
@@ -95,6 +97,7 @@ def test_a_page_that_is_right_passes(written: Write, text: str) -> None:
         ('~~~yaml title="playbooks/site.yml"\n- hosts: nobody\n~~~\n', "is not as shown"),
         ('~~~ini title="/etc/passwd"\na\n~~~\n', "outside the clone"),
         ('~~~ini title="../../x"\na\n~~~\n', "outside the clone"),
+        ("---\nbefore: ['false']\n---\n~~~console\n$ true\n~~~\n", "before: false\nended with 1"),
         ("---\nafter: ['false']\n---\n~~~console\n$ true\n~~~\n", "after: false\nended with 1"),
         ("<!-- normalise: times -->\n\n~~~console\n$ echo 2026-01-02\n2020-02-02\n~~~\n", "+2026-01-02"),
     ],

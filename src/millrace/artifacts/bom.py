@@ -102,7 +102,8 @@ def pages_files(root: Path) -> Iterator[Path]:
     """What the documentation is made from, in a fixed order: pages, and what their tables are read from."""
     playbooks = root / "playbooks"
     yield from (root / "mkdocs.yml", root / "README.md", playbooks / "site.yml", playbooks / "bom.yml")
-    places = (root / "docs", playbooks / "group_vars", playbooks / "locks", root / "src", root / "tests/docs")
+    places = [playbooks / "group_vars", playbooks / "locks"]
+    places += [root / name for name in ("docs", "requirements", "src", "tests/docs")]
     for place in (
         *places,
         *sorted(playbooks.glob("roles/*/defaults")),

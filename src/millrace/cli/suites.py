@@ -139,15 +139,23 @@ def lint(logs: Path, note: Callable[[str], None], site: Path) -> Result:
     return Result(len(LINTERS) - len(failures), len(failures), why="\n".join(failures))
 
 
+# Of the documentation: what needs no site, and what does.
+DOCS = (
+    "tests/docs/test_engine.py",
+    "tests/docs/test_share.py",
+    "tests/docs/test_site_state.py",
+    "tests/docs/test_supported.py",
+)
+PAGES = ("tests/docs/test_pages.py", "tests/docs/test_map.py")
 SUITES = (
     Suite("lint", "formats, types, rules and the docs' build", lint),
-    pytest_suite("unit", "the code without a site", "tests/unit", "tests/docs/test_engine.py"),
+    pytest_suite("unit", "the code without a site", "tests/unit", *DOCS),
     pytest_suite("described", "the prediction server against its description", "tests/fuzz"),
     pytest_suite("frameworks", "bundles of Keras and PyTorch models", "tests/frameworks"),
     pytest_suite("converge", "a fresh host becomes a site", "tests/life/test_converge.py", site=True),
     pytest_suite("services", "every service of the site", "tests/site", site=True),
     pytest_suite("journey", "from training to an answered prediction", "tests/e2e", site=True),
-    pytest_suite("pages", "every command of the documentation", "tests/docs/test_pages.py", site=True),
+    pytest_suite("pages", "every command of the documentation", *PAGES, site=True),
     pytest_suite("reboot", "the site after a reboot of its host", "tests/life/test_reboot.py", site=True),
     pytest_suite("again", "services and journey on the rebooted host", "tests/site", "tests/e2e", site=True),
     pytest_suite("mutation", "a broken service is noticed", "tests/life/test_mutation.py", site=True),
