@@ -13,6 +13,7 @@ import jinja2
 import network
 import overview
 import own_metrics
+import protocols
 import runs
 import settings
 import site_map
@@ -23,7 +24,7 @@ ENVIRONMENT = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing
 ENVIRONMENT.globals.update(
     {
         name: function
-        for module in (network, overview, own_metrics, runs, settings, software)
+        for module in (network, overview, own_metrics, protocols, runs, settings, software)
         for name, function in getmembers(module, isfunction)
     },
     commands=commands.reference,

@@ -40,23 +40,27 @@ def variables(
 
 def describe(inventories: Sequence[Path | str]) -> Site:
     """The site that inventories describe. Raises Problem."""
-    own = ["ansible_host", "ansible_user", "ansible_port", "ansible_ssh_private_key_file", "group_names"]
+    own = ["ansible_host", "ansible_user", "ansible_port", "ansible_ssh_private_key_file", "ansible_become",
+           "group_names", "groups"]  # fmt: skip
     found = variables(
         inventories,
         [*own, "site_name", "site_address", "site_domain", "site_gateway", "site_state", "site_users"],
     )
+    first = next(iter(found.values()))
+    # Ansible tells of a host when it is done with it: the inventory's order is in its groups.
+    groups = {group: tuple(members) for group, members in first["groups"].items()}
     hosts = tuple(
         Host(
             name=name,
             address=v["ansible_host"] or v["site_address"] or name,
             ssh_key=v["ansible_ssh_private_key_file"] or "",
             groups=tuple(v["group_names"]),
-            user=v["ansible_user"] or "root",
-            port=int(v["ansible_port"] or 22),
+            user=v["ansible_user"] or "",
+            port=int(v["ansible_port"] or 0),
+            become=str(v["ansible_become"]).lower() in ("true", "yes", "on", "1"),
         )
-        for name, v in found.items()
+        for name, v in sorted(found.items(), key=lambda item: groups["all"].index(item[0]))
     )
-    first = next(iter(found.values()))
     state = Path(first["site_state"])
     return Site(
         name=first["site_name"],
@@ -66,9 +70,15 @@ def describe(inventories: Sequence[Path | str]) -> Site:
         domain=first["site_domain"],
         secrets=str(state / "secrets.yml"),
         hosts=hosts,
+        groups=groups,
         inventories=tuple(str(p) for p in inventories),
-        users=tuple({"name": u["name"], "group": u["group"]} for u in first["site_users"] or ()),
+        users=tuple(_user(u) for u in first["site_users"] or ()),
     )
+
+
+def _user(declared: dict[str, Any]) -> dict[str, str]:
+    user = {"name": declared["name"], "group": declared["group"]}
+    return {**user, "password": "hashed"} if declared.get("password_hash") else user
 
 
 def arguments(inventories: Sequence[Path | str]) -> list[str]:

@@ -44,14 +44,17 @@ def deploy(
 ) -> dict[str, Any]:
     """Make a version of a model live on all replicas, and return the deployment record.
 
-    Without `version`, the newest. Returns when no replica answers with the old version any more.
+    Without `version`, the newest; with a `policy` alone, a model that is live keeps its version.
+    Returns when no replica answers with the old version any more.
     `policy` changes how the model is served, as in `{"deadline_seconds": 0.5}`: its keys are those of
     `millrace.serving.policy.Policy`, and what it leaves out stays as it was.
     Raises MillraceError: status 404 for an unknown model or version, 409 when the gate or a replica refuses.
     """
-    content: dict[str, Any] = {"version": str(version) if version is not None else _newest(name)}
-    if policy is not None:
-        content["policy"] = dict(policy)
+    content: dict[str, Any] = {} if policy is None else {"policy": dict(policy)}
+    if version is not None:
+        content["version"] = str(version)
+    elif not policy or not _live(name):
+        content["version"] = _newest(name)
     record = _ask("PUT", f"/deployments/{quote(name, safe='')}", json=content)
     assert isinstance(record, dict)
     return record
@@ -111,6 +114,16 @@ def _by_row(output: dict[str, Any]) -> list[Any]:
     if len(output["shape"]) == 1 or output["shape"][1:] == [1]:
         return list(data)
     return [data[start : start + width] for start in range(0, len(data), width)]
+
+
+def _live(name: str) -> bool:
+    try:
+        _ask("GET", f"/deployments/{quote(name, safe='')}")
+    except MillraceError as error:
+        if error.status != 404:
+            raise
+        return False
+    return True
 
 
 def _newest(name: str) -> str:

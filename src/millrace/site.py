@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,18 @@ from millrace.problem import Problem
 
 @dataclasses.dataclass(frozen=True)
 class Host:
-    """One host, as ssh reaches it. `ssh_key` is a path or empty (then ssh decides)."""
+    """One host, as Ansible reaches it. ssh decides on a key (a path), user or port that is empty or 0.
+
+    `become`: commands need sudo there.
+    """
 
     name: str
     address: str
     ssh_key: str = ""
     groups: tuple[str, ...] = ()
-    user: str = "root"
-    port: int = 22
+    user: str = ""
+    port: int = 0
+    become: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +44,9 @@ class Site:
     domain: str
     secrets: str
     hosts: tuple[Host, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     inventories: tuple[str, ...] = ()
+    #: `name`, `group`, and `password` is `hashed` where the inventory has only its hash.
     users: tuple[Mapping[str, str], ...] = ()
     containers: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
@@ -52,6 +59,7 @@ class Site:
             hosts = tuple(Host(**{**host, "groups": tuple(host["groups"])}) for host in fields.pop("hosts"))
             for name in ("inventories", "users"):
                 fields[name] = tuple(fields[name])
+            fields["groups"] = {group: tuple(names) for group, names in fields.get("groups", {}).items()}
             return cls(directory=directory, hosts=hosts, **fields)
         except (ValueError, TypeError, KeyError) as error:
             raise Problem(f"{path} is not readable ({error}): delete it and run the verb again.") from error
@@ -70,7 +78,9 @@ class Site:
         return f"https://{self.gateway}"
 
     def members(self, group: str) -> list[Host]:
-        """Hosts of a group, in the inventory's order; `all` is every host."""
+        """Hosts of a group, in the order that the inventory has in it; `all` is every host."""
+        if group in self.groups:
+            return [self.host(name) for name in self.groups[group]]
         return [h for h in self.hosts if group == "all" or group in h.groups]
 
     def host(self, name: str) -> Host:
@@ -102,14 +112,28 @@ class Site:
         return str(secrets[name])
 
     def user(self, name: str | None = None) -> tuple[str, str]:
-        """Name and password of a user: the named one, else the first operator. Raises Problem."""
+        """Name and password of a user. Raises Problem.
+
+        The named one, else $MILLRACE_USER, else the first operator, rather one with a generated password.
+        $MILLRACE_PASSWORD is for users whose password has only its hash in the inventory.
+        """
+        given = os.environ if os.environ.get("MILLRACE_GATEWAY") in (None, "", self.url) else {}
+        name = name or given.get("MILLRACE_USER")
         named = [u for u in self.users if (u["name"] == name if name else u["group"] == "operators")]
         if not named:
             known = ", ".join(u["name"] for u in self.users) or "none"
             raise Problem(
                 f"Site {self.name} has no user {name or 'of the group operators'}; site_users: {known}."
             )
-        return named[0]["name"], self.secret(f"user_{named[0]['name']}")
+        user = min(named, key=lambda u: u.get("password") == "hashed")
+        if user.get("password") != "hashed":
+            return user["name"], self.secret(f"user_{user['name']}")
+        if not given.get("MILLRACE_PASSWORD") or given.get("MILLRACE_USER") not in (None, "", user["name"]):
+            raise Problem(
+                f"User {user['name']} of site {self.name} has only a password_hash: set MILLRACE_USER to "
+                "that name and MILLRACE_PASSWORD to the password."
+            )
+        return user["name"], given["MILLRACE_PASSWORD"]
 
     def environment(self, user: str | None = None) -> dict[str, str]:
         """What a client outside the site needs, as environment variables."""
@@ -129,14 +153,16 @@ class Site:
         }
 
     def ssh(self, host: Host, *command: str) -> list[str]:
-        """The ssh command line that reaches a host; `command` is run there by its shell."""
+        """The ssh command line that reaches a host; `command` is run there by a shell, as root."""
         known = self.directory / "known_hosts"
-        words = ["ssh", "-p", str(host.port)]
+        words = ["ssh", *(["-p", str(host.port)] if host.port else [])]
         if host.ssh_key:
             words += ["-i", host.ssh_key, "-o", "IdentitiesOnly=yes"]
         if known.exists():
             words += ["-o", f"UserKnownHostsFile={known}", "-o", "StrictHostKeyChecking=yes"]
-        return [*words, f"{host.user}@{host.address}", *command]
+        if command and host.become:
+            command = ("sudo", "-n", "sh", "-c", shlex.quote(" ".join(command)))
+        return [*words, f"{host.user}@{host.address}" if host.user else host.address, *command]
 
 
 def state_root() -> Path:
@@ -176,6 +202,8 @@ def of_inventory(path: Path) -> Site:
         raise Problem(f"There is no inventory {path}.")
     directory = (path if path.is_dir() else path.parent).absolute() / ".site"
     kept, parts = directory / "site.json", [path.absolute(), project.playbooks() / "group_vars"]
+    # What was kept by an older version may lack something.
+    parts.append(Path(ansible.__file__))
     newest = max(f.stat().st_mtime for p in parts for f in [p, *p.rglob("*")] if ".site" not in f.parts)
     if kept.exists() and kept.stat().st_mtime > newest:
         return Site.read(directory)

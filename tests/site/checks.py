@@ -49,6 +49,13 @@ def check_runs_as(host: Any, unit: str, user: str) -> None:
     assert owners == {user}, f"{unit} runs as {owners}, not as {user}"
 
 
+def check_runs_as_nobody_else(host: Any, unit: str) -> None:
+    """Every process of the unit belongs to a user that systemd made for it alone (DynamicUser)."""
+    wanted = ",".join(map(str, pids(host, unit)))
+    owners = {int(uid) for uid in host.check_output("ps -o uid= -p %s", wanted).split()}
+    assert all(61184 <= uid <= 65519 for uid in owners), f"{unit} runs as {owners}"
+
+
 def listening(host: Any, unit: str) -> set[tuple[str, int]]:
     """TCP sockets (address, port) that processes of the unit listen on."""
     # By control group: in a container root may not look into the open files of another user's process.

@@ -73,6 +73,11 @@ def test_unit(host: Any) -> None:
     checks.check_memory(host, UNIT)
 
 
+def test_its_key_is_read_by_it_alone(host: Any) -> None:
+    key = host.file(f"{TLS}/gateway.key")
+    assert (key.user, key.group, key.mode) == ("root", "haproxy", 0o640)
+
+
 def test_listens(host: Any) -> None:
     address = SITE.address(host)
     checks.check_listens(host, UNIT, {(address, PORT), (address, METRICS)})

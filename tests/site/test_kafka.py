@@ -22,8 +22,9 @@ KEY = "site-kafka"
 def test_unit(host: Any) -> None:
     for unit in (UNIT, FRONT):
         checks.check_unit(host, unit)
-        checks.check_runs_as(host, unit, "kafka")
         checks.check_memory(host, unit)
+    checks.check_runs_as(host, UNIT, "kafka")
+    checks.check_runs_as_nobody_else(host, FRONT)
 
 
 def listeners(host: Any) -> list[str]:

@@ -78,6 +78,11 @@ def test_passwords_are_kept_as_scram(host: Any) -> None:
     assert administer(host, kinds) == "SCRAM-SHA-256$"
 
 
+def test_only_the_roles_that_are_set_count_as_set(host: Any) -> None:
+    stamps = host.check_output("ls /var/lib/postgresql/17/main | grep ^millrace-roles-").split()
+    assert len(stamps) == 1, "a password that comes back would not be set again"
+
+
 def exported(host: Any, certificate: str = f"--cert {TLS}/host.crt --key {TLS}/host.key") -> Any:
     """What the exporter answers to a client with (or without) a certificate."""
     url = f"https://{SITE.address(host)}:{SITE.services['postgresql_metrics']['port']}/metrics"

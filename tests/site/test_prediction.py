@@ -12,6 +12,7 @@ import pytest
 import testinfra
 
 from tests.site import checks
+from tests.site.inside import run_program
 from tests.site.live import SITE
 from tests.site.versions import deploy, infer, register, remove
 from tests.unit.serving.bundles import make_bundle
@@ -74,6 +75,13 @@ def asked_all_the_time() -> Iterator[list[int]]:
         end.set()
         for thread in threads:
             thread.join()
+
+
+def test_a_python_model_sees_no_socket_of_the_host_and_cannot_fill_its_disk(host: Any) -> None:
+    seen = run_program(host, "python_sandbox.py", {"socket": "/run/millrace/python-models.sock"})
+    assert seen["sockets"] == []
+    memory = int(host.check_output("awk '/MemTotal/ {print $2}' /proc/meminfo")) * 1024
+    assert max(seen["temporary_bytes"]) <= memory / 8
 
 
 @pytest.mark.parametrize("unit", UNITS)

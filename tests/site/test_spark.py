@@ -72,8 +72,11 @@ def all_workers() -> list[str]:
 def test_unit(host: Any) -> None:
     for unit in units(host):
         checks.check_unit(host, unit)
-        checks.check_runs_as(host, unit, "spark")
         checks.check_memory(host, unit)
+        if unit == FRONT:
+            checks.check_runs_as_nobody_else(host, unit)
+        else:
+            checks.check_runs_as(host, unit, "spark")
 
 
 def fronted(host: Any) -> tuple[str, ...]:
@@ -135,6 +138,18 @@ def test_secrets_are_read_by_the_service_alone(host: Any) -> None:
     for secret in ("spark_rpc", "spark_connect_token"):
         seen = host.run("ps -e -ww -o args= | grep -F -- %s | grep -v grep", SITE.secrets[secret])
         assert seen.stdout == "", f"{secret} is in a command line"
+
+
+def test_who_runs_code_there_cannot_become_the_host(host: Any) -> None:
+    read = "setpriv --reuid=spark --regid=spark --init-groups cat %s"
+    assert "Permission denied" in host.run(read, f"{TLS}/host.key").stderr
+    group = host.group(SITE.variables["site_tls_group"]).gid
+    for unit in set(units(host)) - {FRONT}:
+        # What runs keeps the groups that it started with.
+        groups = host.check_output(
+            "grep ^Groups: /proc/%s/status", checks.show(host, unit, "MainPID")
+        ).split()
+        assert str(group) not in groups[1:], f"{unit} reads the host's key"
 
 
 def test_metrics_tell_of_the_worker(host: Any) -> None:

@@ -65,6 +65,11 @@ def test_fetch_needs_maven_but_no_engine(bootstrap: Bootstrap) -> None:
     assert bootstrap.run("store_full() { true; }; needs", "fetch").stdout == ""
 
 
+def test_tests_need_what_pages_run_in(bootstrap: Bootstrap) -> None:
+    assert {"chromium:chromium", "curl:curl"} <= set(bootstrap.run("needs", "test").stdout.split())
+    assert "chromium" not in bootstrap.run("needs", "demo").stdout
+
+
 @pytest.mark.parametrize("verb", ["demo", "test"])
 def test_a_box_needs_an_engine_unless_one_is_there(bootstrap: Bootstrap, verb: str) -> None:
     absent = bootstrap.run("has_engine() { false; }; needs", verb).stdout

@@ -16,19 +16,23 @@ except ImportError as error:
         "./millrace makes, or install it with `pip install .`."
     ) from error
 
+# Variables that hosts read of each other, or that one host's configuration of another is made from.
+SITE_WIDE = ("site_domain", "site_sizing", "site_size")
+
 
 def inventory_problems(
     hostvars: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequence[str]], playbooks: str
 ) -> list[str]:
     """Sentences on what is wrong with the inventory."""
     hosts = groups["all"]
-    domains = [str(hostvars[host]["site_domain"]) for host in hosts]
+    settings = {name: {host: hostvars[host][name] for host in hosts} for name in SITE_WIDE}
     return checks.inventory_problems(
         checks.Inventory(
             groups=groups,
             addresses={host: str(hostvars[host]["site_address"]) for host in hosts},
             names={host: list(hostvars[host].keys()) for host in hosts},
-            domain=domains[0] if domains else "",
+            domain=str(next(iter(settings["site_domain"].values()), "")),
+            settings=settings,
         ),
         Path(playbooks),
     )

@@ -37,6 +37,11 @@ def endpoint() -> str:
     return os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
 
 
+def program() -> str | None:
+    """The engine's program on this machine, if it is installed."""
+    return shutil.which("dockerd", path="/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin")
+
+
 def answering() -> docker.DockerClient | None:
     """A client, or None when no engine answers. Raises Problem when one is there and refuses this user."""
     try:
@@ -70,8 +75,8 @@ def start(note: Callable[[str], None]) -> docker.DockerClient:
 
 
 def _start_directly(note: Callable[[str], None]) -> docker.DockerClient:
-    program = shutil.which("dockerd", path="/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin")
-    if program is None:
+    found = program()
+    if found is None:
         raise Problem(
             "dockerd is not installed: `apt-get install docker.io`, or start Millrace as ./millrace."
         )
@@ -79,10 +84,10 @@ def _start_directly(note: Callable[[str], None]) -> docker.DockerClient:
         note(f"removed a stale {PIDFILE}")
     directory().mkdir(parents=True, exist_ok=True)
     log = directory() / "dockerd.log"
-    note(f"starting {program}, log in {log}")
+    note(f"starting {found}, log in {log}")
     with log.open("ab") as out:
         process = subprocess.Popen(
-            [program], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, cwd="/"
+            [found], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, cwd="/"
         )
     (directory() / "dockerd.pid").write_text(f"{process.pid}\n")
     return _wait(note, lambda: f"its last words in {log}:\n{last_lines(log)}", lambda: process.poll() is None)

@@ -16,11 +16,18 @@ SERVED = "How it is served (what is not said stays as it was)"
 
 @app.command(
     epilog=examples(
-        "millrace deploy iris", "millrace deploy flights:3 --deadline 0.5 --fallback version:previous"
+        "millrace deploy iris",
+        "millrace deploy iris --deadline 0.5",
+        "millrace deploy flights:3 --deadline 0.5 --fallback version:previous",
     )
 )
 def deploy(
-    model: Annotated[str, typer.Argument(metavar="MODEL[:VERSION]", help="Without a version: the newest.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL[:VERSION]", help="Without a version: the newest; with options, the live one."
+        ),
+    ],
     deadline: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Then 504.", rich_help_panel=SERVED)
     ] = None,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,6 +28,7 @@ def down(
         client = engine.answering()
         if client is None:
             gone = []
+            _check_nothing_comes_back(directory)
             typer.echo(f"No Docker engine answers at {engine.endpoint()}: nothing of it can be running.")
         else:
             gone = host.remove_all(client, site)
@@ -45,6 +48,25 @@ def down(
     typer.echo(
         f"The artifact store {_store()} stays: the next demo fetches nothing. Delete it to free the space."
     )
+
+
+def _check_nothing_comes_back(directory: Path) -> None:
+    """Containers start with the engine, and without the state nobody could reach them. Raises Problem."""
+    from millrace.box import engine
+    from millrace.problem import Problem
+    from millrace.site import Site
+
+    try:
+        containers = Site.read(directory).containers
+    except (FileNotFoundError, Problem):
+        return
+    elsewhere = os.environ.get("DOCKER_HOST")
+    if containers and (elsewhere or engine.program()):
+        how = "start it" if elsewhere else "start the engine (`./millrace demo` starts one)"
+        raise Problem(
+            f"No Docker engine answers at {engine.endpoint()}, and site {directory.name} has containers that "
+            f"come back with it: {how}, then run down again."
+        )
 
 
 def _store() -> str:

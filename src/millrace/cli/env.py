@@ -21,7 +21,7 @@ def env(
     site: SiteName = DEMO,
     inventory: Inventory = None,
     user: Annotated[
-        str | None, typer.Option(metavar="NAME", help="As whom; else the first operator.")
+        str | None, typer.Option(metavar="NAME", help="As whom; else MILLRACE_USER, else an operator.")
     ] = None,
     unset: Annotated[bool, typer.Option("--unset", help="Take the variables away again.")] = False,
 ) -> None:

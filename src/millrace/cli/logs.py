@@ -42,7 +42,7 @@ def logs(
 
     wanted = services.find(service)
     there = find(site, inventory)
-    members = [there.host(host)] if host else there.members(wanted.group)
+    members = [there.host(host)] if host else wanted.hosts(there)
     if not members:
         raise Problem(f"Site {there.name} has no host in the group {wanted.group}, which runs {wanted.name}.")
     words = ["journalctl", "--no-pager", "-u", wanted.unit, "-n", str(lines), *(["-f"] if follow else [])]

@@ -4,67 +4,70 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
+from collections.abc import Mapping
+from typing import Any
 
+import yaml
+
+from millrace import project
 from millrace.problem import Problem
+from millrace.site import Host, Site
 
 
 @dataclasses.dataclass(frozen=True)
 class Service:
-    """A service: the group whose hosts run it, its unit (a pattern where it has several), other names.
+    """A service: its unit (a pattern where it has several), other names that people use.
 
-    `job` is its job in Prometheus where that is not its name.
+    `job` is its job in Prometheus where that is not its name. Its hosts are in the map of connections.
     """
 
     name: str
-    group: str
     unit: str
     others: tuple[str, ...] = ()
     about: str = ""
     job: str = ""
 
+    @property
+    def group(self) -> str:
+        """The group whose hosts run it, or whose first host does."""
+        return str(self._entry["group"])
+
+    def hosts(self, site: Site) -> list[Host]:
+        """The hosts of a site that run it."""
+        return site.members(self.group)[: 1 if self._entry.get("first") else None]
+
+    @property
+    def _entry(self) -> Mapping[str, Any]:
+        return connections().get(self.name.replace("-", "_"), {"group": "all"})
+
+
+@functools.cache
+def connections() -> Mapping[str, Mapping[str, Any]]:
+    """The map of connections, as the playbooks have it. Raises Problem."""
+    text = (project.playbooks() / "group_vars/all/services.yml").read_text()
+    found: Mapping[str, Mapping[str, Any]] = yaml.safe_load(text)["site_services"]
+    return found
+
 
 SERVICES = (
-    Service("dns", "edge", "named.service", ("bind", "bind9", "named"), "names of the site"),
-    Service("gateway", "edge", "haproxy.service", ("haproxy",), "the only way in", "gateway_metrics"),
-    Service("control", "edge", "millrace-control.service", (), "deployments"),
+    Service("dns", "named.service", ("bind", "bind9", "named"), "names of the site"),
+    Service("gateway", "haproxy.service", ("haproxy",), "the only way in", "gateway_metrics"),
+    Service("control", "millrace-control.service", (), "deployments"),
+    Service("postgresql", "postgresql@*.service", ("postgres",), "MLflow's database", "postgresql_metrics"),
+    Service("kafka", "millrace-kafka.service", (), "deployment records", "kafka_metrics"),
+    Service("mlflow", "millrace-mlflow.service", ("registry",), "registry and artifacts"),
+    Service("spark-master", "millrace-spark-master.service", ("spark",), "Spark's standalone master"),
+    Service("spark-worker", "millrace-spark-worker.service", (), "Spark workers", "spark_worker_ui"),
     Service(
-        "postgresql",
-        "store",
-        "postgresql@*.service",
-        ("postgres",),
-        "MLflow's database",
-        "postgresql_metrics",
+        "spark-connect", "millrace-spark-connect.service", ("connect",), "Spark Connect", "spark_driver_ui"
     ),
-    Service("kafka", "store", "millrace-kafka.service", (), "deployment records", "kafka_metrics"),
-    Service("mlflow", "store", "millrace-mlflow.service", ("registry",), "registry and artifacts"),
-    Service(
-        "spark-master", "train", "millrace-spark-master.service", ("spark",), "Spark's standalone master"
-    ),
-    Service("spark-worker", "train", "millrace-spark-worker.service", (), "Spark workers", "spark_worker_ui"),
-    Service(
-        "spark-connect",
-        "train",
-        "millrace-spark-connect.service",
-        ("connect",),
-        "Spark Connect",
-        "spark_driver_ui",
-    ),
-    Service(
-        "spark-history",
-        "train",
-        "millrace-spark-history.service",
-        ("history",),
-        "finished Spark applications",
-    ),
-    Service(
-        "prediction", "serve", "millrace-prediction@*.service", ("predict", "serving"), "prediction servers"
-    ),
-    Service("docs", "edge", "millrace-docs.service", ("pages", "nginx"), "these pages"),
-    Service("prometheus", "observe", "prometheus.service", (), "metrics"),
-    Service(
-        "node-exporter", "all", "prometheus-node-exporter.service", ("node_exporter",), "metrics of a host"
-    ),
-    Service("sshd", "all", "ssh.service", ("ssh",), "logins"),
+    Service("spark-history", "millrace-spark-history.service", ("history",), "finished Spark applications"),
+    Service("prediction", "millrace-prediction@*.service", ("predict", "serving"), "prediction servers"),
+    Service("docs", "millrace-docs.service", ("pages", "nginx"), "these pages"),
+    Service("prometheus", "prometheus.service", (), "metrics"),
+    Service("node-exporter", "prometheus-node-exporter.service", ("node_exporter",), "metrics of a host"),
+    Service("sshd", "ssh.service", ("ssh",), "logins"),
 )
 
 

@@ -142,6 +142,7 @@ def lint(logs: Path, note: Callable[[str], None], site: Path) -> Result:
 SUITES = (
     Suite("lint", "formats, types, rules and the docs' build", lint),
     pytest_suite("unit", "the code without a site", "tests/unit", "tests/docs/test_engine.py"),
+    pytest_suite("described", "the prediction server against its description", "tests/fuzz"),
     pytest_suite("frameworks", "bundles of Keras and PyTorch models", "tests/frameworks"),
     pytest_suite("converge", "a fresh host becomes a site", "tests/life/test_converge.py", site=True),
     pytest_suite("services", "every service of the site", "tests/site", site=True),

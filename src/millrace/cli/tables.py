@@ -52,7 +52,7 @@ def services_table(
     """A line for each service of each host, and whether all are well."""
     table, well = _table("SERVICE", "HOST", "STATE", "MEMORY", "SCRAPED"), True
     for service in SERVICES:
-        for host in site.members(service.group):
+        for host in service.hosts(site):
             state = states[host.name]
             units = units_of(service, state.units) if state else ()
             health, fine = scraped(service, host, targets)

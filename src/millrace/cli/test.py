@@ -28,8 +28,8 @@ def run_tests(
         list[str] | None,
         typer.Argument(
             metavar="[SUITE|PATH]...",
-            help="lint, unit, frameworks, converge, services, journey, pages, reboot, again, mutation, "
-            "down; or files of tests/.",
+            help="lint, unit, described, frameworks, converge, services, journey, pages, reboot, again, "
+            "mutation, down; or files of tests/.",
             autocompletion=complete_suite,
         ),
     ] = None,

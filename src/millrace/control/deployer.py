@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Refused(Exception):
-    """Why nothing was switched. `status` is HTTP's."""
+    """Why nothing was switched, or with status 504 why that is not known yet. `status` is HTTP's."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -85,7 +85,8 @@ class Deployer:
 
         Without a version the live one stays, and only its policy changes. `changes` are those of the policy
         (see `millrace.serving.policy.changed`); what they leave out stays as it was.
-        The one exception is status 504: the record is written, and a replica has not confirmed it in time.
+        The one exception is status 504: the record is written, and a replica has not confirmed it in time,
+        or Kafka went away before it said whether it took the record.
         """
         with self._locks[model]:
             return self._deploy(model, version, user, changes)
@@ -119,11 +120,12 @@ class Deployer:
         )
         self._prepare(members, record)
         try:
-            self._log.append(model, record)
-        except Away as error:
-            if not self._written(record):
+            self._write(model, record)
+        except Refused as error:
+            # A record that may be there may arrive: who was prepared stays so, and forgets it in time.
+            if error.status != 504:
                 self._abandon(members, record)
-                raise Refused(503, f"Kafka did not take the record, nothing is switched: {error}") from error
+            raise
         self._await(members, model, record)
         log.info(
             "%s %s is live on %d replicas, generation %d", model, version, len(members), record.generation
@@ -167,10 +169,7 @@ class Deployer:
             if model not in self.deployments():
                 raise Refused(404, f"model '{model}' is not deployed")
             members = self._members()
-            try:
-                self._log.append(model, None)
-            except Away as error:
-                raise Refused(503, f"Kafka did not take the record: {error}") from error
+            self._write(model, None)
             self._await(members, model, None)
             log.info("%s is no longer deployed", model)
 
@@ -209,12 +208,23 @@ class Deployer:
         ).items():
             log.warning("%s could not be told to abandon %s: %s", name, record.model, error)
 
-    def _written(self, record: Record) -> bool:
-        """Whether a record that Kafka did not confirm is there nevertheless."""
+    def _write(self, model: str, record: Record | None) -> None:
+        """Write a record (None: no longer deployed). What Kafka did not confirm may be there nevertheless.
+
+        Raises `Refused`: 503 when it is not, 504 when nobody can say.
+        """
         try:
-            return self._log.records().get(record.model) == record
-        except Away:
-            return False
+            self._log.append(model, record)
+        except Away as error:
+            try:
+                if self._log.records().get(model) == record:
+                    return
+            except Away:
+                raise Refused(
+                    504,
+                    f"it is not known whether Kafka took the record: ask GET /deployments/{model} ({error})",
+                ) from error
+            raise Refused(503, f"Kafka did not take the record, nothing is switched: {error}") from error
 
     def _await(self, members: Sequence[Member], model: str, record: Record | None) -> None:
         """Until every replica reports `record` (None: the model gone)."""

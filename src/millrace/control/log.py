@@ -23,9 +23,9 @@ class _View:
         self._records: dict[str, Record] = {}
         self.away_because = ""
 
-    def reset(self, records: Mapping[str, Record]) -> None:
+    def reset(self, records: Mapping[str, Record | None], log_id: str) -> None:
         with self._lock:
-            self._records = dict(records)
+            self._records = {model: record for model, record in records.items() if record}
 
     def apply(self, model: str, record: Record | None) -> None:
         with self._lock:

@@ -15,7 +15,8 @@ import numpy as np
 import onnxruntime as ort  # type: ignore[import-untyped]
 
 from millrace.models.bundle import MODEL, Bundle, InvalidBundle
-from millrace.models.tensors import DATATYPES, Tensor
+from millrace.models.pair import Pair
+from millrace.models.tensors import Tensor
 
 MAX_ROWS = 2000
 
@@ -90,12 +91,12 @@ class OnnxModel:
         if rows == 1:
             if len(inputs) != len(self.inputs):
                 raise ValueError(f"inputs are missing; got {sorted(inputs)}")
-            padded = self._pairs()
+            pair = self._pair()
             for name, array in inputs.items():
                 if len(array) != 1:
                     raise _uneven(inputs)
-                padded[name][:] = array
-            return {n: a[:1] for n, a in zip(names, self.session.run(names, padded), strict=True)}
+                pair.inputs[name][:] = array
+            return pair.run(names)
         if rows == 0 or any(len(array) != rows for array in inputs.values()):
             raise _uneven(inputs)
         if rows <= MAX_ROWS:
@@ -113,14 +114,13 @@ class OnnxModel:
     def close(self) -> None:
         """Nothing to do: the session goes with the last call that uses it."""
 
-    def _pairs(self) -> dict[str, np.ndarray]:
-        """This thread's arrays of two rows: filling them costs less than making them."""
+    def _pair(self) -> Pair:
+        """This thread's."""
         try:
-            pairs: dict[str, np.ndarray] = self._local.pairs
+            pair: Pair = self._local.pair
         except AttributeError:
-            pairs = {t.name: np.empty((2, *t.shape[1:]), DATATYPES[t.datatype]) for t in self.inputs}
-            self._local.pairs = pairs
-        return pairs
+            pair = self._local.pair = Pair(self.session, self.inputs, self._output_names)
+        return pair
 
 
 def _uneven(inputs: Mapping[str, np.ndarray]) -> ValueError:

@@ -24,12 +24,14 @@ class Inventory:
         addresses: host -> `site_address` as the inventory gives it.
         names: host -> names of all variables that are set for it.
         domain: `site_domain`.
+        settings: name of a variable of the whole site -> host -> its value there.
     """
 
     groups: Mapping[str, Sequence[str]]
     addresses: Mapping[str, str]
     names: Mapping[str, Sequence[str]] = field(default_factory=dict)
     domain: str = "millrace.internal"
+    settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 
 def inventory_problems(inventory: Inventory, playbooks: Path) -> list[str]:
@@ -38,6 +40,7 @@ def inventory_problems(inventory: Inventory, playbooks: Path) -> list[str]:
         *_groups(inventory),
         *_names(inventory),
         *_addresses(inventory),
+        *_settings(inventory),
         *_variables(inventory, playbooks),
     ]
 
@@ -64,10 +67,10 @@ def _names(inventory: Inventory) -> list[str]:
 
 
 def _addresses(inventory: Inventory) -> list[str]:
-    problems, seen = [], dict[str, str]()
+    problems, seen = [], dict[object, str]()
     for host, given in inventory.addresses.items():
         try:
-            address = str(ipaddress.ip_address(given))
+            address = ipaddress.ip_address(given)
         except ValueError:
             problems.append(
                 f"The address '{given}' of host '{host}' is not an IP address: set site_address of the host "
@@ -80,6 +83,26 @@ def _addresses(inventory: Inventory) -> list[str]:
                 "give each host its own site_address."
             )
         seen[address] = host
+        # Services write address:port, which an IPv6 address is ambiguous in.
+        if address.version != 4:
+            problems.append(
+                f"The address {address} of host '{host}' is IPv6, which services cannot listen on yet: "
+                "set site_address of the host to an IPv4 address."
+            )
+    return problems
+
+
+def _settings(inventory: Inventory) -> list[str]:
+    problems = []
+    for name, values in inventory.settings.items():
+        first = next(iter(values), "")
+        for host, value in values.items():
+            if value != values[first]:
+                problems.append(
+                    f"Hosts '{first}' and '{host}' have different values of {name}: "
+                    "set it once, for the group all."
+                )
+                break
     return problems
 
 

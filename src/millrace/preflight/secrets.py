@@ -10,6 +10,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from millrace.problem import Problem
+
 ALPHABET = string.ascii_letters + string.digits
 NAMES = (
     "dns_tsig",
@@ -50,17 +54,32 @@ def complete(existing: Mapping[str, str], wanted: Iterable[str]) -> tuple[dict[s
 
 
 def dump(values: Mapping[str, str], path: Path) -> None:
-    """Write the secrets file, readable by its owner alone (0600, in a directory of 0700)."""
+    """Write the secrets file, readable by its owner alone (0600, in a directory of 0700).
+
+    Raises Problem when the file there has values that ansible-vault encrypted one by one.
+    """
+    if path.exists() and "!vault" in path.read_text():
+        # They were decrypted when they were read.
+        raise Problem(
+            f"{path} has values encrypted by ansible-vault one by one, which writing what is missing would "
+            "leave in clear: put the values in clear yourself, converge once, and encrypt the whole file "
+            "with `ansible-vault encrypt`."
+        )
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lines = [
         "# Secrets of this site, generated once. Keep a copy: hosts cannot be converged without them.",
         "# ansible-vault encrypt may encrypt this file.",
-        *(f'{name}: "{values[name]}"' for name in sorted(values)),
+        *(f"{name}: {_quoted(values[name])}" for name in sorted(values)),
     ]
     half = path.with_name(f".{path.name}.{os.getpid()}")
     with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write("\n".join(lines) + "\n")
     half.replace(path)
+
+
+def _quoted(value: str) -> str:
+    """A YAML string in one line, whatever is in it."""
+    return str(yaml.safe_dump(value, default_style='"', width=float("inf"))).rstrip("\n")
 
 
 def _kafka_uuid() -> str:

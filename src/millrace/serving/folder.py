@@ -16,7 +16,7 @@ from typing import Protocol
 
 from millrace.models import Bundle, InvalidBundle
 from millrace.models.bundle import MANIFEST
-from millrace.serving.records import MODEL_NAME, Record
+from millrace.serving.records import MODEL_NAME, Record, State
 from millrace.serving.replica import Refused
 
 VERSION = "1"  # of a bundle that lies there without one
@@ -75,10 +75,10 @@ class FolderStore:
             raise InvalidBundle(f"{place} was changed: it is {bundle.digest}")
         return bundle
 
-    def read(self) -> dict[str, Record] | None:
+    def read(self) -> State | None:
         return None
 
-    def write(self, models: Mapping[str, Record]) -> None:
+    def write(self, state: State) -> None:
         pass
 
     def collect(self, keep: Collection[str], older_than_s: float) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from millrace.serving.config import Kafka, Tls
 from millrace.serving.errors import Away
@@ -23,7 +24,7 @@ _RETRY_S = 2.0
 class Listener(Protocol):
     """What is told of the records; called from the follower's thread."""
 
-    def reset(self, records: Mapping[str, Record]) -> None: ...
+    def reset(self, records: Mapping[str, Record | None], log_id: str) -> None: ...
     def apply(self, model: str, record: Record | None) -> None: ...
     def away(self, reason: str) -> None: ...
 
@@ -110,20 +111,29 @@ class Follower(threading.Thread):
         )
         try:
             positions = self._assign(consumer)
+            admin = AdminClient(connection(self._kafka, self._tls) | {"error_cb": self._on_error})
+            # Asked before anything is read: a topic made anew meanwhile is seen when it is asked again.
+            log_id = self._topic_id(admin)
             targets = self._ends(consumer, positions)
             found: dict[str, Record | None] = {}
             self._read(consumer, positions, targets, found)
-            self._listener.reset({model: record for model, record in found.items() if record})
+            self._listener.reset(found, log_id)
             self._problem = ""
             log.info("deployment records are read: %d models", sum(1 for record in found.values() if record))
             while not self._stopped.is_set() and certificate == self._certificate():
-                self._go_on(consumer, positions)
+                self._go_on(consumer, positions, admin, log_id)
         except KafkaException:
             # Lets the library say why, by its callback.
             consumer.poll(0)
             raise
         finally:
             consumer.close()
+
+    def _topic_id(self, admin: AdminClient) -> str:
+        """Kafka's id of the topic, which is another one when the topic is made anew."""
+        topic = self._kafka.topic
+        asked = admin.describe_topics(TopicCollection([topic]), request_timeout=self._kafka.away_after)
+        return str(asked[topic].result().topic_id)
 
     def _assign(self, consumer: Consumer) -> dict[int, int]:
         topic = self._kafka.topic
@@ -163,7 +173,7 @@ class Follower(threading.Thread):
             elif time.monotonic() - last > 2 * self._kafka.away_after:
                 raise Away("it stopped answering")
 
-    def _go_on(self, consumer: Consumer, positions: dict[int, int]) -> None:
+    def _go_on(self, consumer: Consumer, positions: dict[int, int], admin: AdminClient, log_id: str) -> None:
         with self._changed:
             asked = self._asked
         if asked == self._answered:
@@ -173,10 +183,13 @@ class Follower(threading.Thread):
             return
         try:
             targets = self._ends(consumer, positions)
+            anew = self._topic_id(admin) != log_id
         except KafkaException as error:
             # The consumer reconnects by itself; who asked waits until it did, or gives up.
             self._problem = self._error or _words(error)
             return
+        if anew:
+            raise Away("the topic was made anew, and is read again")
         changes: dict[str, Record | None] = {}
         self._read(consumer, positions, targets, changes)
         for model, record in changes.items():

@@ -35,3 +35,10 @@ class Record(msgspec.Struct, frozen=True):
     def decode(cls, data: bytes) -> "Record":
         """Raises `msgspec.MsgspecError`. Unknown fields are for newer readers."""
         return msgspec.json.decode(data, type=cls)
+
+
+class State(msgspec.Struct, frozen=True):
+    """What a replica serves, by model, and which log said so: Kafka's id of the topic, where it is known."""
+
+    models: dict[str, Record]
+    logs: dict[str, str] = {}

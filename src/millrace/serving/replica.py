@@ -11,7 +11,7 @@ from typing import Protocol
 
 from millrace.models import Bundle
 from millrace.serving.fallback import Constant, Unfit, check_stands_in
-from millrace.serving.records import Record
+from millrace.serving.records import Record, State
 from millrace.serving.versions import ModelVersion
 
 log = logging.getLogger("millrace.serving")
@@ -23,8 +23,8 @@ class Refused(Exception):
 
 class Store(Protocol):
     def bundle(self, model: str, version: str, digest: str) -> Bundle: ...
-    def read(self) -> dict[str, Record] | None: ...
-    def write(self, models: Mapping[str, Record]) -> None: ...
+    def read(self) -> State | None: ...
+    def write(self, state: State) -> None: ...
     def collect(self, keep: Collection[str], older_than_s: float) -> None: ...
 
 
@@ -74,7 +74,10 @@ class Replica:
         self._held: dict[str, Placed] = {}
         self._pending: dict[str, tuple[Record, str]] = {}
         self._retired: list[ModelVersion] = []
-        self._kept: dict[str, Record] | None = None
+        self._kept: State | None = None
+        # The log that is followed, and the one that each model's record came from.
+        self._log = ""
+        self._logs: dict[str, str] = {}
         self._synchronised = False
 
     @property
@@ -85,7 +88,9 @@ class Replica:
     def restore(self) -> None:
         """Load what the disk has; `away` then decides whether that is enough to serve."""
         self._kept = self._store.read()
-        for model, record in (self._kept or {}).items():
+        kept = self._kept or State({})
+        self._logs = dict(kept.logs)
+        for model, record in kept.models.items():
             try:
                 self._switch(self._bring(record, check=False))
             except Exception as error:
@@ -97,13 +102,24 @@ class Replica:
             log.warning("serving from the state on disk: %s", reason)
             self._synchronised = True
 
-    def reset(self, records: Mapping[str, Record]) -> None:
-        """The log was read from its begin to its end, and `records` is what it says."""
+    def reset(self, records: Mapping[str, Record | None], log_id: str = "") -> None:
+        """The log was read from its begin to its end, and `records` is what it says (None: removed).
+
+        A model that the log does not name is removed if this log had named it. What an earlier log had
+        named goes on: the topic was lost and made anew, and says nothing of it until it is deployed again.
+        """
         with self._applying:
-            for model in {*self._live, *self._pending} - set(records):
-                self._apply(model, None)
-            for model, record in records.items():
-                self._apply(model, record)
+            absent = {*self._live, *self._pending} - set(records)
+            lost = sorted(model for model in absent if self._logs.get(model, log_id) != log_id)
+            if lost:
+                log.warning(
+                    "the deployment topic was made anew without %s: served as before, deploy again what "
+                    "is to stay",
+                    ", ".join(lost),
+                )
+            self._log = log_id
+            for model, record in {**dict.fromkeys(absent - set(lost)), **records}.items():
+                self._hear(model, record)
             self._persist()
             self._synchronised = True
 
@@ -130,7 +146,7 @@ class Replica:
     def apply(self, model: str, record: Record | None) -> None:
         """A record has arrived (None: the model is no longer deployed). Never raises: see `status`."""
         with self._applying:
-            self._apply(model, record)
+            self._hear(model, record)
             self._persist()
 
     def tick(self) -> None:
@@ -159,7 +175,7 @@ class Replica:
     def status(self) -> dict[str, object]:
         """What is live (once kept on disk and no request runs on an older version), held and failed."""
         with self._lock:
-            kept = self._kept or {}
+            kept = self._kept.models if self._kept else {}
             busy = {version.name for version in self._retired if version.busy}
             live = {
                 model: {"version": r.version, "digest": r.digest, "generation": r.generation}
@@ -177,6 +193,13 @@ class Replica:
 
     def generations(self) -> dict[str, int]:
         return {model: placed.record.generation for model, placed in list(self._live.items())}
+
+    def _hear(self, model: str, record: Record | None) -> None:
+        if record is None:
+            self._logs.pop(model, None)
+        else:
+            self._logs[model] = self._log
+        self._apply(model, record)
 
     def _apply(self, model: str, record: Record | None) -> None:
         live = self._live.get(model)
@@ -273,14 +296,15 @@ class Replica:
         with self._lock:
             records = {model: placed.record for model, placed in self._live.items()}
             records.update({model: record for model, (record, _) in self._pending.items()})
-            if records == self._kept:
+            state = State(records, {m: self._logs[m] for m in records if m in self._logs})
+            if state == self._kept:
                 return
             try:
-                self._store.write(records)
+                self._store.write(state)
             except OSError as error:
                 log.error("state cannot be kept, so it is not reported: %s", error)
                 return
-            self._kept = records
+            self._kept = state
 
 
 def _text(error: Exception) -> str:

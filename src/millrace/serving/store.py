@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -14,15 +14,14 @@ import msgspec
 from millrace.models import Bundle, InvalidBundle
 from millrace.models.registry import RegistryError, fetch_bundle
 from millrace.serving.config import Tls
-from millrace.serving.records import Record
+from millrace.serving.records import State
 
 log = logging.getLogger("millrace.serving")
 FORMAT = 1
 
 
-class _State(msgspec.Struct):
-    format: int
-    models: dict[str, Record]
+class _File(State, frozen=True):
+    format: int = 0
 
 
 class ReplicaStore:
@@ -58,20 +57,20 @@ class ReplicaStore:
             raise RegistryError(f"the registry has {bundle.digest} as {model} {version}, wanted is {digest}")
         return bundle
 
-    def read(self) -> dict[str, Record] | None:
-        """The records served last; None when there never were any."""
+    def read(self) -> State | None:
+        """What was served last; None when there never was anything."""
         try:
-            state = msgspec.json.decode(self._state.read_bytes(), type=_State)
+            state = msgspec.json.decode(self._state.read_bytes(), type=_File)
         except FileNotFoundError:
             return None
         except (msgspec.MsgspecError, UnicodeError) as error:
             log.error("%s cannot be read and is left aside: %s", self._state, error)
             return None
-        return state.models if state.format == FORMAT else None
+        return State(state.models, state.logs) if state.format == FORMAT else None
 
-    def write(self, models: Mapping[str, Record]) -> None:
-        """Keep `models`: after a crash the old state or the new one is there, whole."""
-        content = {"format": FORMAT, "models": {name: msgspec.to_builtins(r) for name, r in models.items()}}
+    def write(self, state: State) -> None:
+        """Keep `state`: after a crash the old one or the new one is there, whole."""
+        content = {"format": FORMAT, **msgspec.to_builtins(state)}
         descriptor, draft = tempfile.mkstemp(prefix=".state-", dir=self._state.parent)
         with os.fdopen(descriptor, "w") as file:
             json.dump(content, file, indent=1)

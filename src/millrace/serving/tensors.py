@@ -18,8 +18,8 @@ KINDS: dict[str, type] = {"BOOL": bool, "BYTES": str} | {
 }
 _WORDS = {bool: "true or false", int: "whole numbers", float: "numbers", str: "strings"}
 _DECODERS = {kind: msgspec.json.Decoder(list[kind]) for kind in _WORDS}  # type: ignore[valid-type]
-# Beyond it a number becomes infinite, which nobody asked for.
-_LARGEST = {name: float(np.finfo(dtype).max) for name, dtype in DATATYPES.items() if dtype.kind == "f"}
+# Beyond it a number becomes infinite, which nobody asked for. Beyond that of FP64 none can be read.
+_LARGEST = {name: float(np.finfo(DATATYPES[name]).max) for name in ("FP16", "FP32")}
 
 
 class InputReader:
@@ -54,6 +54,10 @@ class InputReader:
             raise self.bad(f"has {full[0]} rows, a request may have {max_rows}")
         return full
 
+    def takes(self, values: list[Any]) -> bool:
+        """Whether each value is of a type that it makes arrays of."""
+        return self._types.issuperset(map(type, values))
+
     def of_row(self, values: list[Any]) -> NDArray[Any]:
         """The array of one row's `width` values, which are of the right type already; raises `BadRequest`."""
         try:
@@ -68,7 +72,7 @@ class InputReader:
         """The array of flat values; raises `BadRequest`."""
         if len(values) != math.prod(shape):
             raise self.bad(f"has {len(values)} values, its shape {shape} needs {math.prod(shape)}")
-        if not self._types.issuperset(map(type, values)):
+        if not self.takes(values):
             for place, value in enumerate(values):
                 self._check(place, value)
             values = [math.nan if value is None else value for value in values]

@@ -122,7 +122,7 @@ class V2:
         self._max_body = max_body
         kinds = frozenset(reader.kind for reader in signature.inputs.values())
         self._decode = _decoder(kinds)
-        # Values of the only kind there is need no second look.
+        # Values of the only kind there is need no second look, others may be of another input's kind.
         self._typed = len(kinds) == 1
 
     def read(self, request: Request) -> Call:
@@ -135,11 +135,11 @@ class V2:
             if not body:
                 return self._raw(blob, request)
         asked: InferRequest[list[Any]] | RawRequest
-        signature, max_rows, typed = self._signature, self._signature.max_rows, self._typed
+        signature, max_rows = self._signature, self._signature.max_rows
         try:
             asked = self._decode(body)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            asked, typed = decode_request(body), False
+            asked = decode_request(body)
         outputs = signature.output_names
         if asked.outputs:
             outputs = list(signature.wanted([output.name for output in asked.outputs]))
@@ -147,7 +147,7 @@ class V2:
         if asked.outputs or asked.parameters:
             as_bytes = _binary_outputs(asked, outputs)
         said = (request, asked, as_bytes)
-        if typed and not blob and isinstance(asked, InferRequest) and (row := self._row(asked.inputs)):
+        if not blob and isinstance(asked, InferRequest) and (row := self._row(asked.inputs)):
             return Call(row, outputs, 1, said)
         given: list[tuple[str, NDArray[Any]]] = []
         for each in asked.inputs:
@@ -179,6 +179,7 @@ class V2:
                 or each.datatype != reader.datatype
                 or type(data) is not list
                 or len(data) != reader.width
+                or not (self._typed or reader.takes(data))
             ):
                 return None
             row[each.name] = reader.of_row(data)

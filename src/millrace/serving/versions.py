@@ -153,6 +153,7 @@ class Shelf:
         self._most_bytes = most_bytes
         self._max_rows = max_rows
         self._lock = threading.Lock()
+        self._bringing = threading.Lock()
         self._loaded: list[ModelVersion] = []
 
     @property
@@ -176,7 +177,9 @@ class Shelf:
 
     def take(self, version: ModelVersion, check: bool = False) -> None:
         """Bring a version into memory, and others out of it. Raises InvalidBundle, VerificationFailed."""
-        version.load(check)
+        # One at a time: two would need the memory of both at once.
+        with self._bringing:
+            version.load(check)
         version.used = time.perf_counter()
         with self._lock:
             if version not in self._loaded:

@@ -17,10 +17,11 @@ _BUSY_S = 1
 
 @dataclass(frozen=True)
 class Footprint:
-    """Times from the start of the process in seconds, memory in MB: when ready, and after load."""
+    """Seconds from the start of the process until it is ready, and of CPU; MB when ready, and after load."""
 
     models: int
     ready_seconds: float
+    cpu_seconds: float
     ready_mb: float
     busy_mb: float
 
@@ -34,11 +35,11 @@ def measure(tree: Path, scratch: Path, count: int) -> Footprint:
     try:
         url = serve(server, folder)
         ready = time.monotonic() - begun
-        ready_mb = server.resident_mb()
+        ready_mb, cpu = server.resident_mb(), server.cpu_seconds()
         for number in range(min(count, 10)):
             ask = iris(f"small-{number}")
             lua = load.script(ask, scratch / f"small-{number}.lua")
             load.run(url + ask.path, lua, _BUSY_S)
-        return Footprint(count, ready, ready_mb, server.resident_mb())
+        return Footprint(count, ready, cpu, ready_mb, server.resident_mb())
     finally:
         server.stop()

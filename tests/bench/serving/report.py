@@ -12,6 +12,7 @@ from statistics import median, quantiles
 
 from tests.bench.serving.cases import Case
 from tests.bench.serving.footprint import Footprint
+from tests.bench.serving.stack import program
 
 BEGIN, END = "<!-- figures: written by tests.bench.serving -->", "<!-- end of the figures -->"
 
@@ -30,7 +31,7 @@ def machine() -> str:
 
 
 def _haproxy() -> str:
-    words = ["/usr/sbin/haproxy", "-v"]
+    words = [program("haproxy", "haproxy"), "-v"]
     text = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     return "HAProxy " + text.split()[2].split("-")[0]
 
@@ -75,8 +76,14 @@ def held(rate: int, waits: Mapping[str, Sequence[float]], failed: Mapping[str, i
 
 def footprints(each: Sequence[Footprint]) -> str:
     """A line for each number of models."""
-    lines = ["| small models | ready after, s | resident, MB | after load, MB |", "|---|---|---|---|"]
-    lines += [f"| {f.models:,} | {f.ready_seconds:.1f} | {f.ready_mb:.0f} | {f.busy_mb:.0f} |" for f in each]
+    lines = [
+        "| small models | ready after, s | of CPU, s | resident, MB | after load, MB |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {f.models:,} | {f.ready_seconds:.1f} | {f.cpu_seconds:.1f} | {f.ready_mb:.0f} | {f.busy_mb:.0f} |"
+        for f in each
+    ]
     return "\n".join(lines)
 
 

@@ -75,7 +75,7 @@ class Stack:
             first_flask=first,
             second_flask=second,
         )
-        server.start([_program("apache2", "apache2-bin"), "-f", configuration, "-DFOREGROUND"])
+        server.start([program("apache2", "apache2-bin"), "-f", configuration, "-DFOREGROUND"])
         self.urls |= {"chain": f"http://127.0.0.1:{port}", "flat": f"http://127.0.0.1:{flat_port}"}
         for name in ("chain", "flat"):
             server.wait(self.urls[name] + _READY)
@@ -105,7 +105,7 @@ class Stack:
         (port,) = free_ports(1)
         configuration = self._render(HERE / "nginx.conf", port=port, answer=answer.decode())
         server = self.server("nginx")
-        server.start([_program("nginx", "nginx-light"), "-p", self.scratch, "-c", configuration])
+        server.start([program("nginx", "nginx-light"), "-p", self.scratch, "-c", configuration])
         self.urls["nginx"] = f"http://127.0.0.1:{port}"
         server.wait(self.urls["nginx"])
 
@@ -121,7 +121,7 @@ class Stack:
         configuration = self._render(
             HERE / "haproxy.cfg", certificate=certificate, hash=hashlib.sha256(b"").hexdigest(), **ports
         )
-        proxy = [_program("haproxy", "haproxy"), "-W", "-db", "-f", configuration]
+        proxy = [program("haproxy", "haproxy"), "-W", "-db", "-f", configuration]
         for name in ("gateway", "site"):
             server = self.server(name)
             for each in ("first", "second"):
@@ -193,7 +193,8 @@ def _sources() -> str:
     return f"{project.root() / 'src'}:{project.root()}"
 
 
-def _program(name: str, package: str) -> str:
+def program(name: str, package: str) -> str:
+    """Where a program of apt's is. Raises SystemExit that names the package."""
     found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
     if found is None:
         raise SystemExit(f"{name} is not installed: apt install {package}")

@@ -1,12 +1,13 @@
 """What a host and Prometheus answer, as the tables of `millrace status` show it."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from millrace.cli import tables
 from millrace.cli.probe import Unit, parse
-from millrace.cli.services import find
+from millrace.cli.services import SERVICES, connections, find
 from millrace.site import Host, Site
 
 ANSWER = """\
@@ -63,6 +64,25 @@ def test_targets_of_prometheus_count_for_their_host(values: list[float], shown: 
     targets = [({"job": "prediction", "host": "node1"}, value) for value in values]
     elsewhere = [({"job": "prediction", "host": "node2"}, 0.0), ({"job": "control", "host": "node1"}, 0.0)]
     assert tables.scraped(find("prediction"), HOST, targets + elsewhere) == shown
+
+
+def test_what_the_first_host_of_a_group_runs_is_looked_for_there_alone() -> None:
+    hosts = tuple(
+        Host(f"node{n}", f"192.0.2.{n}", groups=("edge", "store", "train", "serve", "observe"))
+        for n in (1, 2)
+    )
+    two = dataclasses.replace(site(), hosts=hosts)
+    table, _ = tables.services_table(two, {"node1": None, "node2": None}, [])
+    services, places = ([str(cell) for cell in column.cells] for column in table.columns[:2])
+    second = [service for service, host in zip(services, places, strict=True) if host == "node2"]
+    assert second == [
+        "dns", "gateway", "kafka", "spark-worker", "prediction", "prometheus", "node-exporter", "sshd"
+    ]  # fmt: skip
+    assert services.count("control") == services.count("postgresql") == 1
+
+
+def test_every_service_but_ssh_is_on_the_map_of_connections() -> None:
+    assert [s.name for s in SERVICES if s.name.replace("-", "_") not in connections()] == ["sshd"]
 
 
 def test_a_site_with_a_stopped_unit_is_not_well() -> None:

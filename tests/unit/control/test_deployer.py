@@ -20,6 +20,7 @@ class MemoryLog:
         self.followers: list[Callable[[str, Record | None], None]] = []
         self.away = ""
         self.confirms = True
+        self.takes = True
 
     def records(self) -> dict[str, Record]:
         if self.away:
@@ -30,6 +31,8 @@ class MemoryLog:
     def append(self, model: str, record: Record | None) -> None:
         if self.away:
             raise Away(self.away)
+        if not self.takes:
+            raise Away("it was not taken")
         self.written.append((model, record))
         for follow in self.followers:
             follow(model, record)
@@ -176,17 +179,34 @@ def test_without_kafka_nothing_is_deployed(site: Site) -> None:
     assert site.one.held == {}
 
 
-def test_kafka_lost_between_prepare_and_record_undoes_the_preparation(site: Site) -> None:
-    def prepare_and_lose(record: Record, timeout: float) -> None:
-        site.one.held[record.model] = record
-        site.log.away = "connection reset"
-
-    site.one.prepare = prepare_and_lose  # type: ignore[method-assign]
+def test_a_record_that_kafka_did_not_take_undoes_the_preparation(site: Site) -> None:
+    site.log.takes = False
     with pytest.raises(Refused, match="nothing is switched") as caught:
         site.deployer.deploy("iris", "3", "ada")
     assert caught.value.status == 503
     assert site.one.held == {}
     assert site.two.held == {}
+
+
+def test_kafka_lost_while_the_record_is_written_leaves_it_open(site: Site) -> None:
+    """It may be there: then the replicas switch when Kafka is back, as they were prepared to."""
+
+    def lose(model: str, record: Record | None) -> None:
+        site.log.away = "connection reset"
+        raise Away("it was not confirmed in time")
+
+    site.deployer.deploy("flights", "1", "ada")
+    site.log.append = lose  # type: ignore[method-assign]
+    words = "not known whether Kafka took the record: ask GET /deployments/"
+    with pytest.raises(Refused, match=f"{words}iris") as caught:
+        site.deployer.deploy("iris", "3", "ada")
+    assert caught.value.status == 504
+    assert [member.abandoned for member in (site.one, site.two)] == [[], []]
+    assert site.one.held["iris"].version == "3"
+    site.log.away = ""
+    with pytest.raises(Refused, match=f"{words}flights") as caught:
+        site.deployer.remove("flights")
+    assert caught.value.status == 504
 
 
 def test_a_record_that_is_there_although_unconfirmed_counts(site: Site) -> None:
@@ -254,6 +274,21 @@ def test_a_removed_model_is_gone_everywhere(site: Site) -> None:
     with pytest.raises(Refused, match="not deployed") as caught:
         site.deployer.remove("iris")
     assert caught.value.status == 404
+
+
+def test_a_removal_that_is_there_although_unconfirmed_counts(site: Site) -> None:
+    site.deployer.deploy("iris", "3", "ada")
+    site.log.confirms = False
+    site.deployer.remove("iris")
+    assert site.generations() == [None, None]
+
+
+def test_a_removal_that_kafka_did_not_take_is_told(site: Site) -> None:
+    site.deployer.deploy("iris", "3", "ada")
+    site.log.takes = False
+    with pytest.raises(Refused, match="nothing is switched") as caught:
+        site.deployer.remove("iris")
+    assert caught.value.status == 503
 
 
 def test_a_removal_that_one_replica_does_not_confirm_is_told(site: Site) -> None:

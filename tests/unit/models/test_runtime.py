@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,6 +46,9 @@ def test_never_asks_for_one_row_nor_for_more_than_2000(rows: int, calls: list[in
         def run(self, names: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
             seen.append(len(inputs["a"]))
             return session.run(names, inputs)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(session, name)
 
     model.session = Recorder()
     inputs, outputs = arithmetic.rows(rows)

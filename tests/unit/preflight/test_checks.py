@@ -11,7 +11,7 @@ from millrace.preflight.checks import GROUPS, Demands, Host, Inventory, host_pro
 
 SOUND = Inventory(
     groups={group: ["node1"] for group in GROUPS},
-    addresses={"node1": "192.0.2.10", "node2": "2001:db8::2"},
+    addresses={"node1": "192.0.2.10", "node2": "192.0.2.11"},
     names={"node1": ["kafka_heap", "site_domain", "ansible_host", "my_own"], "node2": []},
 )
 DEMANDS = Demands({"Debian": ["13"]}, memory_mb=3500, disk_mb=5000, clock_s=60, site="home 0a1b")
@@ -74,6 +74,15 @@ def test_sound_inventory_passes(playbooks: Path) -> None:
             {"addresses": {"Node_1": "192.0.2.10"}},
             "Host 'Node_1' cannot be a DNS name: call it by one word of lower-case letters, digits and '-' "
             "in the inventory, and put its address into ansible_host.",
+        ),
+        (
+            {"addresses": {"node1": "2001:db8::2"}},
+            "The address 2001:db8::2 of host 'node1' is IPv6, which services cannot listen on yet: "
+            "set site_address of the host to an IPv4 address.",
+        ),
+        (
+            {"settings": {"site_sizing": {"node1": "small", "node2": "small", "node3": "large"}}},
+            "Hosts 'node1' and 'node3' have different values of site_sizing: set it once, for the group all.",
         ),
         (
             {"domain": "ml_site.example.com"},

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
+import pytest
 import yaml
 
 from millrace.preflight import secrets
+from millrace.problem import Problem
 
 
 def test_every_secret_has_a_value_of_its_own() -> None:
@@ -53,3 +55,21 @@ def test_file_is_the_owners_alone_and_reads_back(tmp_path: Path) -> None:
     assert path.parent.stat().st_mode & 0o777 == 0o700
     assert yaml.safe_load(path.read_text()) == {"user_ann": "p: #1'", "kafka_admin": "0123"}
     assert [file.name for file in path.parent.iterdir()] == ["secrets.yml"]
+
+
+@pytest.mark.parametrize(
+    "value", ['say "when"', "C:\\new", "two\nlines", "  spaces ", "grün \U0001f600 \x7f", "yes"]
+)
+def test_whatever_somebody_put_there_reads_back(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "secrets.yml"
+    for _ in range(2):
+        secrets.dump({"user_ann": value, "long": "a b " * 100}, path)
+        assert yaml.safe_load(path.read_text()) == {"user_ann": value, "long": "a b " * 100}
+
+
+def test_values_that_are_encrypted_alone_are_not_written_in_clear(tmp_path: Path) -> None:
+    path = tmp_path / "secrets.yml"
+    path.write_text(before := "user_ann: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  6162\n")
+    with pytest.raises(Problem, match="ansible-vault encrypt"):
+        secrets.dump({"user_ann": "in clear"}, path)
+    assert path.read_text() == before

@@ -28,7 +28,18 @@ def test_no_nameserver_at_all() -> None:
 
 
 def test_ssh_is_where_sshd_listens() -> None:
-    assert host.ssh_ports("port 22\nport 2200\naddressfamily any\nlistenaddress [::]:22\n") == [22, 2200]
+    # As of `Port 2200` and two times ListenAddress: a port that no address has is not listened on.
+    text = "port 2200\naddressfamily any\nlistenaddress [::]:22\nlistenaddress 192.0.2.10:2222\n"
+    assert host.ssh_ports(text) == [22, 2222]
+
+
+def test_without_addresses_ssh_is_at_the_ports() -> None:
+    assert host.ssh_ports("port 22\nport 2200\naddressfamily any\n") == [22, 2200]
+
+
+def test_the_connection_in_use_is_not_cut() -> None:
+    # A socket unit or a second sshd listens elsewhere than the configuration says.
+    assert host.ssh_ports("port 22\n", "198.51.100.7 51234 192.0.2.10 2022") == [22, 2022]
 
 
 def test_ssh_is_at_its_own_port_when_nobody_says_more() -> None:

@@ -130,6 +130,23 @@ def test_deploy_takes_the_newest_version(gateway: Answers) -> None:
     assert refusal.value.status == 404
 
 
+def test_a_policy_alone_leaves_a_live_model_its_version(gateway: Answers) -> None:
+    query = "filter=name%3D%27flights%27&order_by=version_number+DESC&max_results=1"
+    gateway.set(
+        "GET", f"/api/2.0/mlflow/model-versions/search?{query}", {"model_versions": [{"version": "12"}]}
+    )
+    gateway.set("PUT", "/deployments/flights", {"version": "3"})
+    gateway.set("GET", "/deployments/flights", {"version": "3"})
+    millrace.deploy("flights", policy={"deadline_seconds": 0.5})
+    assert gateway.requests[-1].json == {"policy": {"deadline_seconds": 0.5}}
+    gateway.set("GET", "/deployments/flights", {"error": "model 'flights' is not deployed"}, status=404)
+    millrace.deploy("flights", policy={"deadline_seconds": 0.5})
+    assert gateway.requests[-1].json == {"version": "12", "policy": {"deadline_seconds": 0.5}}
+    gateway.set("GET", "/deployments/flights", {"error": "Kafka is away"}, status=503)
+    with pytest.raises(millrace.MillraceError, match="Kafka is away"):
+        millrace.deploy("flights", policy={"deadline_seconds": 0.5})
+
+
 def test_deploy_tells_why_the_gate_refused(gateway: Answers) -> None:
     gateway.set("PUT", "/deployments/flights", {"error": "first is row 17"}, status=409)
     with pytest.raises(millrace.MillraceError, match="first is row 17") as refusal:

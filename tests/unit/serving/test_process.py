@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from millrace.serving.config import Tls
+from millrace.serving.records import State
 from millrace.serving.store import ReplicaStore
 from tests.unit.serving.bundles import make_bundle, record_of
 from tests.unit.serving.certificates import Authority
@@ -36,7 +37,7 @@ class Server:
         self.port = free_port()
         bundle = make_bundle(folder / "made")
         state = folder / "state"
-        ReplicaStore(state / "1", "", None).write({"tiny": record_of(bundle)})
+        ReplicaStore(state / "1", "", None).write(State({"tiny": record_of(bundle)}))
         shutil.copytree(bundle.path, state / "1" / "bundles" / bundle.digest.removeprefix("sha256:"))
         (folder / "password").write_text("secret\n")
         self.config = folder / "prediction.toml"

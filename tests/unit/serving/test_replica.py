@@ -7,7 +7,7 @@ import pytest
 
 from millrace.models import Bundle
 from millrace.models.registry import RegistryError
-from millrace.serving.records import Record
+from millrace.serving.records import State
 from millrace.serving.replica import Placed, Refused, Replica
 from millrace.serving.versions import ModelVersion, Shelf
 from tests.unit.serving.bundles import make_bundle, record_of
@@ -16,7 +16,7 @@ from tests.unit.serving.bundles import make_bundle, record_of
 class MemoryStore:
     """Bundles and state as a disk would keep them; whatever is in `away` cannot be fetched."""
 
-    def __init__(self, bundles: Mapping[str, Bundle], state: dict[str, Record] | None = None) -> None:
+    def __init__(self, bundles: Mapping[str, Bundle], state: State | None = None) -> None:
         self.bundles = dict(bundles)
         self.state = state
         self.away: set[str] = set()
@@ -30,13 +30,13 @@ class MemoryStore:
             raise RegistryError("the registry does not answer")
         return self.bundles[digest]
 
-    def read(self) -> dict[str, Record] | None:
+    def read(self) -> State | None:
         return self.state
 
-    def write(self, models: Mapping[str, Record]) -> None:
+    def write(self, state: State) -> None:
         if self.full:
             raise OSError("no space left on device")
-        self.state = dict(models)
+        self.state = state
 
     def collect(self, keep: Collection[str], older_than_s: float) -> None:
         self.kept = set(keep)
@@ -179,7 +179,66 @@ def test_records_rule_over_the_disk(site: Site) -> None:
     replica.restore()
     replica.reset({"tiny": site.second})
     assert {name: m.version for name, m in site.serving.items()} == {"tiny": "2"}
-    assert site.store.state == {"tiny": site.second}
+    assert site.store.state
+    assert site.store.state.models == {"tiny": site.second}
+
+
+class Lost:
+    """A replica of two models when the topic is lost; what it serves, by model."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.other = record_of(site.one, "other")
+        site.replica.reset({"tiny": site.first, "other": self.other}, "first topic")
+
+    def serving(self) -> dict[str, str]:
+        return {model: version.version for model, version in self.site.serving.items()}
+
+
+@pytest.fixture
+def lost(site: Site) -> Lost:
+    return Lost(site)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_replica_serves_on_when_the_topic_is_lost_and_made_anew(lost: Lost, restarted: bool) -> None:
+    replica = lost.site.replica
+    if restarted:
+        replica = lost.site.start()
+        replica.restore()
+    replica.reset({}, "second topic")
+    assert replica.ready
+    assert lost.serving() == {"tiny": "1", "other": "1"}
+
+
+def test_what_is_deployed_into_a_new_topic_takes_nothing_else_away(lost: Lost) -> None:
+    lost.site.replica.reset({}, "second topic")
+    lost.site.replica.apply("tiny", lost.site.second)
+    for _ in range(2):
+        assert lost.serving() == {"tiny": "2", "other": "1"}
+        replica = lost.site.start()
+        replica.restore()
+        replica.reset({"tiny": lost.site.second}, "second topic")
+    # What this topic has named goes when it no longer does.
+    replica.reset({}, "second topic")
+    assert lost.serving() == {"other": "1"}
+
+
+def test_a_replica_that_was_down_meanwhile_serves_on_too(lost: Lost) -> None:
+    replica = lost.site.start()
+    replica.restore()
+    replica.reset({"tiny": lost.site.second}, "second topic")
+    assert lost.serving() == {"tiny": "2", "other": "1"}
+
+
+def test_a_model_of_the_lost_topic_is_removed_by_the_new_one(lost: Lost) -> None:
+    replica = lost.site.replica
+    replica.reset({}, "second topic")
+    replica.apply("tiny", None)
+    assert lost.serving() == {"other": "1"}
+    # Deployed and removed while this replica did not listen.
+    replica.reset({"other": None}, "second topic")
+    assert lost.serving() == {}
 
 
 def test_a_generation_is_reported_only_once_it_would_outlive_a_crash(site: Site) -> None:

@@ -8,6 +8,7 @@ import pytest
 from millrace.models import Bundle, InvalidBundle
 from millrace.models.registry import RegistryError
 from millrace.serving import store as store_module
+from millrace.serving.records import State
 from millrace.serving.store import ReplicaStore
 from tests.unit.serving.bundles import make_bundle, record_of
 
@@ -71,14 +72,22 @@ def test_state_is_kept_and_an_unreadable_one_is_none(
     store: ReplicaStore, registry: Registry, tmp_path: Path
 ) -> None:
     assert store.read() is None
-    records = {"tiny": record_of(registry.bundle)}
-    store.write(records)
-    assert store.read() == records
-    store.write({})
-    assert store.read() == {}
+    state = State({"tiny": record_of(registry.bundle)}, {"tiny": "the topic's id"})
+    store.write(state)
+    assert store.read() == state
+    store.write(State({}))
+    assert store.read() == State({})
     (tmp_path / "state" / "state.json").write_text('{"format": 1, "mod')
     assert store.read() is None
     assert [p.name for p in (tmp_path / "state").iterdir() if p.name.startswith(".")] == []
+
+
+def test_state_without_logs_is_read(store: ReplicaStore, registry: Registry, tmp_path: Path) -> None:
+    record = record_of(registry.bundle)
+    (tmp_path / "state" / "state.json").write_bytes(
+        b'{"format": 1, "models": {"tiny": ' + record.encode() + b"}}"
+    )
+    assert store.read() == State({"tiny": record})
 
 
 def test_unused_bundles_are_removed_when_they_are_old(store: ReplicaStore, registry: Registry) -> None:

@@ -56,6 +56,17 @@ def request(**changes: Any) -> dict[str, Any]:
     return {"inputs": list(inputs.values())}
 
 
+def one_row(**values: Any) -> dict[str, Any]:
+    """The first row of `request()` with other values of inputs that take one."""
+    inputs = request()["inputs"]
+    for given in inputs:
+        width = given["shape"][1]
+        given |= {"shape": [1, width], "data": given["data"][:width]}
+        if given["name"] in values:
+            given["data"] = [values[given["name"]]]
+    return {"inputs": inputs}
+
+
 def read(content: dict[str, Any]) -> dict[str, Any]:
     return call(SIGNATURE, json.dumps(content).encode()).inputs
 
@@ -113,6 +124,8 @@ def test_columns_and_nested_rows_are_the_same_request(change: dict[str, Any]) ->
         ({"count": {"data": [1, 10**30]}}, ["'count'", "range of INT8"]),
         ({"wide": {"data": [1, 2, 3, 4, 5, 1e300]}}, ["'wide'", "range of FP32"]),
         ({"kind": {"data": ["a", 1]}}, ["'kind'", "1 at 1", "strings"]),
+        ({"wide": {"shape": ["2", 3]}}, ["'wide'", "Expected `int`, got `str`", "shape[0]"]),
+        ({"x": {"datatype": 5}}, ["'x'", "Expected `str`, got `int`", "datatype"]),
         ({"flag": {"data": [True, 1]}}, ["'flag'", "1 at 1", "true or false"]),
     ],
 )
@@ -120,6 +133,32 @@ def test_a_wrong_input_is_named_with_what_is_wrong(change: dict[str, Any], words
     with pytest.raises(BadRequest) as caught:
         read(request(**change))
     for word in words:
+        assert word in str(caught.value)
+
+
+def test_one_row_of_every_datatype_is_as_the_first_of_two() -> None:
+    arrays = read(one_row())
+    for name, array in read(request()).items():
+        np.testing.assert_array_equal(arrays[name], array[:1])
+        assert arrays[name].dtype == array.dtype
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("x", "2.5", ["'2.5' at 0", "numbers"]),
+        ("x", True, ["True at 0", "numbers"]),
+        ("x", None, ["null at 0"]),
+        ("count", 1.5, ["1.5 at 0", "whole numbers"]),
+        ("count", 128, ["range of INT8"]),
+        ("kind", 1, ["1 at 0", "strings"]),
+        ("flag", 1, ["1 at 0", "true or false"]),
+    ],
+)
+def test_in_one_row_each_value_is_of_its_own_kind(name: str, value: Any, words: list[str]) -> None:
+    with pytest.raises(BadRequest) as caught:
+        read(one_row(**{name: value}))
+    for word in [f"'{name}'", *words]:
         assert word in str(caught.value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import time
@@ -57,10 +58,19 @@ def nameservers(text: str, resolved: str = "") -> list[str]:
     return nameservers(resolved) if found == ["127.0.0.53"] and resolved else found
 
 
-def ssh_ports(configuration: str) -> list[int]:
-    """Ports in what `sshd -T` prints; ssh's own when it prints none."""
+def ssh_ports(configuration: str, connection: str = "") -> list[int]:
+    """Ports of ssh on this host.
+
+    `configuration`: what `sshd -T` prints. It binds each `listenaddress HOST:PORT`, each `port` only
+    where there is none.
+    `connection`: SSH_CONNECTION, whose last word is the port that Ansible came in by.
+    """
     lines = [line.split() for line in configuration.splitlines()]
-    return [int(words[1]) for words in lines if len(words) == 2 and words[0] == "port"] or [22]
+    said = [(words[0], words[1]) for words in lines if len(words) > 1]
+    bound = [int(value.rpartition(":")[2]) for key, value in said if key == "listenaddress"]
+    listed = bound or [int(value) for key, value in said if key == "port"]
+    used = [int(port) for port in connection.split()[3:4]]
+    return sorted({*listed, *used}) or [22]
 
 
 def sshd() -> str:
@@ -97,7 +107,7 @@ def main() -> None:
         "disk_mb": free_mb(),
         "site": read(MARKER).strip(),
         "missing_packages": missing(module.params["packages"]),
-        "ssh_ports": ssh_ports(sshd()),
+        "ssh_ports": ssh_ports(sshd(), os.environ.get("SSH_CONNECTION", "")),
         "nameservers": nameservers(read(RESOLV_CONF), read(RESOLVED)),
     }
     module.exit_json(changed=False, **answer)

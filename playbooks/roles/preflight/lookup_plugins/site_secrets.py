@@ -10,6 +10,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.lookup import LookupBase
 
 from millrace.preflight import secrets
+from millrace.problem import Problem
 
 DOCUMENTATION = r"""
 name: site_secrets
@@ -46,7 +47,10 @@ class LookupModule(LookupBase):
                 f"and run `ansible-vault encrypt {path}` again."
             )
         if added and self.get_option("write"):
-            secrets.dump(values, path)
+            try:
+                secrets.dump(values, path)
+            except Problem as error:
+                raise AnsibleError(str(error)) from error
         return [values]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -21,6 +22,10 @@ log = logging.getLogger("millrace.serving")
 #: Seconds for loading the model, and for a call that has no deadline.
 START_SECONDS = 120.0
 CALL_SECONDS = 60.0
+#: Bytes of an answer beyond what its signature takes (a wrong one is still told by its shape), and of the
+#: texts of an output: the model may lie, and its answer is in the memory of the server, which others need.
+SLACK_BYTES = 1 << 20
+TEXT_BYTES = 16 << 20
 #: Seconds until a process is started again: at once, and longer each time it does not come up.
 _PAUSES = (0.0, 1.0, 2.0, 5.0, 15.0, 30.0)
 Arrays = dict[str, NDArray[Any]]
@@ -78,9 +83,10 @@ class PythonModel:
         try:
             process.connection.settimeout(max(0.001, seconds))
             frames.send(process.connection, {"outputs": outputs, "seconds": seconds}, inputs)
-            message, found = frames.receive(process.connection, end)
+            rows = len(next(iter(inputs.values())))
+            message, found = frames.receive(process.connection, end, self._most(outputs, rows))
             if message.get("ok"):
-                return self._checked(found, outputs, len(next(iter(inputs.values()))))
+                return self._checked(found, outputs, rows)
         except TimeoutError:
             self._again(process, "it did not answer in time and was ended")
             raise TimeoutError("the model's process was ended") from None
@@ -93,6 +99,17 @@ class PythonModel:
             # What it still holds is not known.
             raise Unavailable(self._again(process, "it ran out of memory"), retry_after=1)
         raise RuntimeError(str(message.get("error", "it failed without a word"))[:600])
+
+    def _most(self, outputs: list[str], rows: int) -> int:
+        """Bytes that an answer may have."""
+        most = SLACK_BYTES
+        for declared in (self._outputs[name] for name in outputs):
+            values = rows * math.prod(declared.shape[1:])
+            if declared.datatype == "BYTES":
+                most += frames.LENGTH_BYTES * values + TEXT_BYTES
+            else:
+                most += DATATYPES[declared.datatype].itemsize * values
+        return most
 
     def _checked(self, found: Arrays, outputs: list[str], rows: int) -> Arrays:
         """What the process sent, if it is of the bundle's signature."""
@@ -109,7 +126,7 @@ class PythonModel:
     def _start(self) -> Process:
         process = self._launch(self._bundle)
         try:
-            message, _ = frames.receive(process.connection, time.monotonic() + START_SECONDS)
+            message, _ = frames.receive(process.connection, time.monotonic() + START_SECONDS, most=0)
         except (EOFError, OSError, frames.BadMessage) as error:
             late = isinstance(error, TimeoutError)
             ended = process.end(gone=not late)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-CRASH, HANG, EAT, RAISE, CALL, WRONG, PRINT, SPIN, LEAVE, HOLD = (1e6 + n for n in range(10))
+CRASH, HANG, EAT, RAISE, CALL, WRONG, PRINT, SPIN, LEAVE, HOLD, LARGE, LONG = (1e6 + n for n in range(12))
 
 
 class Moody:
@@ -23,6 +23,10 @@ class Moody:
         self.misbehave(x[0, 0])
         if x[0, 0] == WRONG:
             return {"score": x[:1, 0], "word": inputs["word"]}
+        if x[0, 0] == LARGE:
+            return {"score": np.ones(1 << 22), "word": inputs["word"]}
+        if x[0, 0] == LONG:
+            return {"score": x, "word": np.array([["w" * (18 << 20)]], object)}
         return {"score": x * self.factor, "word": inputs["word"]}
 
     def misbehave(self, mood: float) -> None:

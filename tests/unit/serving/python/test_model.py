@@ -75,6 +75,14 @@ def test_answers_of_another_shape_are_refused(run: Run) -> None:
     assert run(4.0)["score"].tolist() == [[8.0]]
 
 
+@pytest.mark.parametrize("mood", [moods.LARGE, moods.LONG])
+def test_an_answer_that_is_too_large_is_not_taken_in(run: Run, mood: float) -> None:
+    """The memory is the server's, which answers for other models too."""
+    with pytest.raises(Unavailable, match=r"a message of \d+ bytes is too large"):
+        run(mood)
+    soon(run)
+
+
 def test_it_has_no_network(run: Run) -> None:
     """Not even the loopback, where a server of this machine might answer."""
     with pytest.raises(RuntimeError, match="Network is unreachable"):

@@ -29,6 +29,7 @@ DTYPES = {
 }
 _NAMES = {np.dtype(code): name for name, code in DTYPES.items()}
 HEAD = struct.Struct("<IQ")  # bytes of the JSON, and of everything after it
+LENGTH_BYTES = 4  # before each text
 MOST_JSON = 1 << 20
 MOST_BYTES = 1 << 30
 
@@ -118,12 +119,12 @@ def decode(datatype: str, shape: list[int], content: memoryview) -> np.ndarray:
         if count * dtype.itemsize != len(content):
             raise ValueError("the bytes do not fill the shape")
         return np.frombuffer(content, dtype).reshape(shape)
-    if count * 4 > len(content):
+    if count * LENGTH_BYTES > len(content):
         raise ValueError("the bytes do not fill the shape")
-    lengths = np.frombuffer(content[: count * 4], "<u4").tolist()
-    if sum(lengths) != len(content) - count * 4:
+    lengths = np.frombuffer(content[: count * LENGTH_BYTES], "<u4").tolist()
+    if sum(lengths) != len(content) - count * LENGTH_BYTES:
         raise ValueError("the texts do not fill their bytes")
-    texts, place = np.empty(count, object), count * 4
+    texts, place = np.empty(count, object), count * LENGTH_BYTES
     for number, length in enumerate(lengths):
         texts[number] = str(content[place : place + length], "utf-8")
         place += length

@@ -1,0 +1,85 @@
+"""A single row in memory that ONNX Runtime keeps using: never the answer of another row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from onnx import NodeProto, TensorProto, helper
+
+from millrace.models import OnnxModel, Tensor
+from millrace.models.pair import Pair
+from tests.unit.models import arithmetic
+
+X = Tensor("x", "INT64", (-1, 1))
+TABLE = helper.make_tensor("table", TensorProto.INT64, [3], [10, 20, 30])
+
+
+def pair(nodes: Sequence[NodeProto], shape: Sequence[str | int]) -> Pair:
+    """Of a model of `nodes` with the input `x` [N, 1] and the output `y`, whole numbers."""
+    graph = helper.make_graph(
+        nodes,
+        "pair",
+        [helper.make_tensor_value_info("x", TensorProto.INT64, ["N", 1])],
+        [helper.make_tensor_value_info("y", TensorProto.INT64, shape)],
+        [TABLE, helper.make_tensor("one", TensorProto.INT64, [1], [1])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return Pair(ort.InferenceSession(model.SerializeToString()), [X], ["y"])
+
+
+def ask(pair: Pair, value: int) -> list[int]:
+    pair.inputs["x"][:] = value
+    return [int(each) for each in pair.run(["y"])["y"].ravel()]
+
+
+def test_answers_stay_what_they_were_when_others_are_asked(tmp_path: Path) -> None:
+    model = OnnxModel(arithmetic.write(tmp_path / "bundle"))
+    inputs, outputs = arithmetic.rows()
+    singles = [model.run({name: a[row : row + 1] for name, a in inputs.items()}) for row in range(20)]
+    for name, expected in outputs.items():
+        assert np.concatenate([each[name] for each in singles]).tobytes() == expected.tobytes()
+
+
+def test_threads_do_not_get_each_others_answers(tmp_path: Path) -> None:
+    model = OnnxModel(arithmetic.write(tmp_path / "bundle"))
+
+    def right(row: int) -> bool:
+        value = np.full((1, 1), float(row))
+        return all(model.run({"a": value, "b": value})["total"][0, 0] == 2 * row for _ in range(300))
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(right, range(40)))
+
+
+def test_outputs_may_be_asked_for_in_turn(tmp_path: Path) -> None:
+    model = OnnxModel(arithmetic.write(tmp_path / "bundle"))
+    inputs = {"a": np.array([[5.0]]), "b": np.array([[7.0]])}
+    for names in (None, ["label"], None, ["label", "total"], ["total"], None):
+        got = model.run(inputs, names)
+        assert list(got) == (names or ["total", "label"])
+        assert {name: a.tolist() for name, a in got.items()} == {
+            name: {"total": [[12.0]], "label": [[1]]}[name] for name in got
+        }
+
+
+def test_an_output_may_change_its_shape() -> None:
+    row = helper.make_node("Gather", ["x", "zero"], ["first"], axis=0)
+    zero = helper.make_node("Constant", [], ["zero"], value_int=0)
+    times = helper.make_node("Concat", ["one", "first"], ["times"], axis=0)
+    tiled = pair([zero, row, times, helper.make_node("Tile", ["x", "times"], ["y"])], ["N", "K"])
+    assert [len(ask(tiled, width)) for width in (3, 3, 5, 5, 2, 3)] == [3, 3, 5, 5, 2, 3]
+
+
+def test_goes_on_after_values_that_cannot_be_computed() -> None:
+    chosen = pair([helper.make_node("Gather", ["table", "x"], ["y"])], ["N", 1])
+    assert [ask(chosen, 0), ask(chosen, 1)] == [[10], [20]]
+    for _ in range(3):
+        with pytest.raises(Exception, match="out of data bounds"):
+            ask(chosen, 99)
+        assert ask(chosen, 2) == [30]
+    assert chosen.bound

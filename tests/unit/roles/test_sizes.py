@@ -1,0 +1,24 @@
+"""What a role's defaults make of each row of the sizing table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jinja2.nativetypes import NativeEnvironment
+
+PLAYBOOKS = Path(__file__).parents[3] / "playbooks"
+SIZES = yaml.safe_load((PLAYBOOKS / "group_vars/all/sizing.yml").read_text())["site_sizes"]
+
+
+def default(role: str, name: str, size: dict[str, Any]) -> Any:
+    given = yaml.safe_load((PLAYBOOKS / f"roles/{role}/defaults/main.yml").read_text())[name]
+    return NativeEnvironment().from_string(str(given)).render(site_size=size)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_every_prediction_server_has_room_for_eight_python_models(name: str) -> None:
+    size = SIZES[name]
+    assert default("prediction", "prediction_python_processes", size) >= 8 * size["prediction"]["processes"]
