@@ -87,14 +87,14 @@ print(json.dumps({"sockets": sockets, "room": room}))
 
 @pytest.fixture
 def seen(host: Any) -> Iterator[dict[str, Any]]:
-    unit, program = "/run/systemd/system/site-python-model.service", "/usr/local/share/site-python-model.py"
+    unit, program = "/run/systemd/system/site-python-model@.service", "/usr/local/share/site-python-model.py"
     text = host.check_output("cat /etc/systemd/system/millrace-python@.service")
     text = re.sub("ExecStart=.*", f"Type=oneshot\nExecStart=/usr/bin/python3 {program}", text)
     for path, content in ((unit, text), (program, LOOK)):
-        host.check_output("printf %s > %s", content, path)
+        host.check_output("printf %%s %s > %s", content, path)
     host.check_output("systemctl daemon-reload")
-    host.check_output("systemctl start site-python-model")
-    lines = host.check_output("journalctl -q -o cat -u site-python-model").splitlines()
+    host.check_output("systemctl start site-python-model@look")
+    lines = host.check_output("journalctl -q -o cat -u site-python-model@look").splitlines()
     yield next(json.loads(line) for line in reversed(lines) if line.startswith("{"))
     host.check_output("rm %s %s", unit, program)
     host.check_output("systemctl daemon-reload")
