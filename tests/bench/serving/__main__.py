@@ -10,6 +10,7 @@ Markdown. CPU is that of all processes of a server, the gateway's included, what
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
 import tempfile
@@ -79,6 +80,7 @@ def main() -> None:
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put the figures into a page, too")
     options = parser.parse_args()
 
+    load_before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="millrace-bench-") as folder, standing(Path(folder)) as stack:
         bundles = stack.scratch / "models"
         say("making the models")
@@ -104,7 +106,8 @@ def main() -> None:
         sizes = [footprint.measure(bundles / "tree", stack.scratch, count) for count in (10, 1000)]
     text = "\n\n".join(
         [
-            f"Measured on {report.machine()}; medians of {options.rounds} rounds of {options.seconds} s.",
+            f"Measured on {report.machine()}; medians of {options.rounds} rounds of {options.seconds} s. "
+            f"Load of the machine before: {load_before:.1f}.",
             report.requests(chosen, figures),
             report.held(HELD, waits, failed),
             report.footprints(sizes),
