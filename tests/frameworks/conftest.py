@@ -1,4 +1,4 @@
-"""The environment of requirements/deep.txt: several gigabytes, made once for a machine."""
+"""Environments of the frameworks, some of several gigabytes: made once for a machine."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
-def deep(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
-    """Runs a script with Keras and PyTorch; returns what it says."""
-    python = environments.make("deep", tmp_path_factory.mktemp("deep") / "environment.log")
+def run_in(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """Runs a script of this folder in the environment of a lock; returns what it says."""
 
-    def run(script: str, *words: str | Path, **environment: str) -> str:
+    def run(lock: str, script: str, *words: str | Path, **environment: str) -> str:
+        python = environments.make(lock, tmp_path_factory.mktemp(lock) / "environment.log")
         done = subprocess.run(
             [python, ROOT / "tests/frameworks" / script, *words],
             env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **environment},
@@ -29,3 +29,9 @@ def deep(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def deep(run_in: Callable[..., str]) -> Callable[..., str]:
+    """The same with Keras and PyTorch."""
+    return lambda script, *words, **environment: run_in("deep", script, *words, **environment)

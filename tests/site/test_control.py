@@ -169,14 +169,15 @@ def test_a_bundle_that_does_not_reproduce_its_rows_changes_nothing(version: str,
 
 def test_a_restart_keeps_what_is_recorded_and_drops_what_was_not(host: Any, version: str) -> None:
     record = deploy(MODEL, version).json()
-    before = gateway("GET", "/deployments")
     # As a control leaves it that was killed between preparing and recording.
     begun = record | {"model": NOBODY, "generation": 1}
     replica = REPLICAS[0].split(":")[0]
     prepared = ask(host, "prediction", "/replica/prepare", method="POST", body=json.dumps(begun), at=replica)
     assert prepared[0] == 200, prepared
     assert NOBODY in held(host, replica)
-    checks.check_survives_restart(host, UNIT, lambda: gateway("GET", "/deployments") == before)
+    checks.check_survives_restart(
+        host, UNIT, lambda: gateway("GET", f"/deployments/{MODEL}") == (200, record)
+    )
     checks.wait_for("what was prepared is dropped", lambda: NOBODY not in held(host, replica), 30)
 
 

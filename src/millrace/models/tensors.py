@@ -87,9 +87,9 @@ def decode_tensor(tensor: TensorData) -> np.ndarray:
         values = [math.nan if v is None else v for v in values]
     else:
         allowed = {"b": (bool,), "O": (str,)}.get(dtype.kind, (int,))
-    for value in values:
-        if not isinstance(value, allowed) or (isinstance(value, bool) and dtype.kind != "b"):
-            raise ValueError(f"tensor {tensor.name!r} is {tensor.datatype}, which {value!r} is not")
+    if not set(map(type, values)) <= set(allowed):
+        value = next(value for value in values if type(value) not in allowed)
+        raise ValueError(f"tensor {tensor.name!r} is {tensor.datatype}, which {value!r} is not")
     try:
         array = np.array(values, dtype=dtype)
     except OverflowError as error:

@@ -76,7 +76,8 @@ def test_what_the_first_host_of_a_group_runs_is_looked_for_there_alone() -> None
     services, places = ([str(cell) for cell in column.cells] for column in table.columns[:2])
     second = [service for service, host in zip(services, places, strict=True) if host == "node2"]
     assert second == [
-        "dns", "gateway", "kafka", "spark-worker", "prediction", "prometheus", "node-exporter", "sshd"
+        "dns", "gateway", "kafka", "spark-worker", "prediction", "docs", "prometheus",
+        "node-exporter", "sshd",
     ]  # fmt: skip
     assert services.count("control") == services.count("postgresql") == 1
 

@@ -122,6 +122,13 @@ def test_a_head_that_came_before_is_read_the_same(server: tuple[Listener, int, L
         client.close()
 
 
+def test_a_head_is_answered_without_body_and_trailers(client: Client) -> None:
+    client.send(b"HEAD /trailers HTTP/1.1\r\nHost: site\r\n\r\n" + GET % b"/next")
+    first, _, second = client.receive(b"/next:").partition(b"\r\n\r\n")
+    assert first.startswith(b"HTTP/1.1 200")
+    assert second.startswith(b"HTTP/1.1 200")
+
+
 def test_a_client_that_asks_first_is_told_to_go_on(client: Client) -> None:
     client.send(b"POST /e HTTP/1.1\r\nHost: site\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
     assert client.receive(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"

@@ -124,6 +124,8 @@ def test_columns_and_nested_rows_are_the_same_request(change: dict[str, Any]) ->
         ({"count": {"data": [1, 10**30]}}, ["'count'", "range of INT8"]),
         ({"wide": {"data": [1, 2, 3, 4, 5, 1e300]}}, ["'wide'", "range of FP32"]),
         ({"kind": {"data": ["a", 1]}}, ["'kind'", "1 at 1", "strings"]),
+        ({"wide": {"shape": ["2", 3]}}, ["'wide'", "Expected `int`, got `str`", "shape[0]"]),
+        ({"x": {"datatype": 5}}, ["'x'", "Expected `str`, got `int`", "datatype"]),
         ({"flag": {"data": [True, 1]}}, ["'flag'", "1 at 1", "true or false"]),
     ],
 )
