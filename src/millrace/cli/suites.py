@@ -161,3 +161,6 @@ SUITES = (
     pytest_suite("mutation", "a broken service is noticed", "tests/life/test_mutation.py", site=True),
     pytest_suite("down", "nothing of the site is left", "tests/life/test_down.py", site=True),
 )
+
+# Run only when they are asked for: gigabytes of packages, and pages of which some are not at the site's state yet.
+ON_REQUEST = ("frameworks", "pages")

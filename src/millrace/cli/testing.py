@@ -15,7 +15,7 @@ from millrace.cli import steps
 from millrace.cli.making import NODE, Making
 from millrace.cli.screen import Line, Screen
 from millrace.cli.steps import Step
-from millrace.cli.suites import SUITES, Result, Suite, pytest_suite
+from millrace.cli.suites import ON_REQUEST, SUITES, Result, Suite, pytest_suite
 from millrace.problem import Problem
 from millrace.site import state_root
 
@@ -98,7 +98,11 @@ def choose(what: Sequence[str]) -> list[Suite]:
                 f"There is no suite and no file {path}. Suites: {', '.join(known)}; "
                 "files as tests/site/test_dns.py."
             )
-    chosen = [known[word] for word in what if word in known] if what else list(SUITES)
+    chosen = (
+        [known[word] for word in what if word in known]
+        if what
+        else [suite for suite in SUITES if suite.name not in ON_REQUEST]
+    )
     return (
         [*chosen, pytest_suite("files", "as asked for", *paths, site=needs_site(paths))] if paths else chosen
     )
