@@ -162,5 +162,5 @@ SUITES = (
     pytest_suite("down", "nothing of the site is left", "tests/life/test_down.py", site=True),
 )
 
-# Run only when they are asked for: gigabytes of packages, and pages of which some are not at the site's state yet.
-ON_REQUEST = ("frameworks", "pages")
+# Run only when they are asked for: gigabytes of packages, and pages that are not all at the site's state yet.
+ON_REQUEST = ("described", "frameworks", "pages")
