@@ -163,4 +163,4 @@ SUITES = (
 )
 
 # Run only when they are asked for: gigabytes of packages, and pages that are not all at the site's state yet.
-ON_REQUEST = ("described", "frameworks", "pages")
+ON_REQUEST = ("frameworks", "pages")
