@@ -109,7 +109,9 @@ def choose(what: Sequence[str]) -> list[Suite]:
 
 
 def needs_site(paths: Sequence[str]) -> bool:
-    return any(not Path(path).is_relative_to("tests/unit") for path in paths)
+    """Whether any of these tests asks a live site."""
+    alone = ("tests/unit", "tests/fuzz", "tests/frameworks")
+    return not all(any(Path(path).is_relative_to(place) for place in alone) for path in paths)
 
 
 def free_port() -> int:
