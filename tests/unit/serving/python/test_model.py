@@ -122,6 +122,8 @@ def test_a_call_behind_a_slow_one_gives_up_in_time_and_kills_nothing(moody: Bund
     assert not ended
     slow.join()
     assert len(ended) == 1
+    # Its successor is there: it would be among the children of the next test.
+    soon(lambda *values: model.run({**given, "x": np.array([[value] for value in values])}))
     model.close()
 
 
