@@ -258,7 +258,7 @@ def _change(message: Message) -> tuple[str, Record | None]:
 
 def brief(error: KafkaError) -> str:
     """The library's text without the thread's name and the times in it."""
-    return re.sub(r"^\S+: (?=\S+ \S)|\s*\(after [^)]*\)", "", error.str())
+    return re.sub(r"^\S+: (?=\S+ \S)|\s*\(after .*\)", "", error.str())
 
 
 def _words(error: Exception) -> str:

@@ -89,5 +89,7 @@ def cases(models: Path) -> list[Case]:
         Case("tree by column, V1", "alone", alone, columns["V1"]),
         Case("flights (Spark), V2", "alone", alone, flights["V2"]),
         Case("flights (Spark), V1", "alone", alone, flights["V1"]),
+        Case("flights (Spark) through the gateway", "plain", plain, flights["V2"]),
+        Case("flights (Spark) through the gateway, TLS to the client", "tls", plain, flights["V2"]),
         Case(f"tree, {BATCH} rows as binary tensors", "alone", alone, binary("tree")),
     ]

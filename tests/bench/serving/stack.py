@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -118,9 +117,7 @@ class Stack:
         certificate = self._certificate()
         names = ("plain_port", "tls_port", "site_port", "metrics_port", "first", "second")
         ports = dict(zip((*names, "first_tls", "second_tls"), free_ports(8), strict=True))
-        configuration = self._render(
-            HERE / "haproxy.cfg", certificate=certificate, hash=hashlib.sha256(b"").hexdigest(), **ports
-        )
+        configuration = self._render(HERE / "haproxy.cfg", certificate=certificate, **ports)
         proxy = [program("haproxy", "haproxy"), "-W", "-db", "-f", configuration]
         for name in ("gateway", "site"):
             server = self.server(name)
