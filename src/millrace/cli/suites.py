@@ -15,7 +15,10 @@ from millrace import project
 from millrace.cli import program
 
 BIN = Path(sys.executable).parent
-TEST = re.compile(r"^(?P<test>tests/\S+::.*?) (?:PASSED|FAILED|ERROR)")
+# As one process of pytest says it, and as one of several does.
+TEST = re.compile(r"^(?P<one>tests/\S+::.*?) (?:PASSED|FAILED|ERROR)|^\[gw\d+\].* (?P<several>tests/\S+::.*)")
+# Tests that need no site share nothing, so each core runs some.
+SHARED_OUT = ("--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Suite:
 
 
 def pytest_suite(name: str, title: str, *paths: str, site: bool = False) -> Suite:
-    """A suite of pytest's: files or directories of tests/."""
+    """A suite of pytest's: files or directories of tests/, and options."""
     return Suite(
         name, title, lambda logs, note, directory: run_pytest(name, paths, logs, note, directory), site
     )
@@ -74,7 +77,7 @@ def run_pytest(
     def listen(line: str) -> None:
         test = TEST.match(line)
         if test:
-            note(test["test"])
+            note(test["one"] or test["several"])
 
     command = [sys.executable, "-m", "pytest", "-v", "--color=no", f"--junitxml={report}", *words]
     code = program.run(command, log, listen, variables, project.root())
@@ -149,7 +152,7 @@ DOCS = (
 PAGES = ("tests/docs/test_pages.py", "tests/docs/test_map.py")
 SUITES = (
     Suite("lint", "formats, types, rules and the docs' build", lint),
-    pytest_suite("unit", "the code without a site", "tests/unit", *DOCS),
+    pytest_suite("unit", "the code without a site", "tests/unit", *DOCS, *SHARED_OUT),
     pytest_suite("described", "the prediction server against its description", "tests/fuzz"),
     pytest_suite("frameworks", "bundles of Keras and PyTorch models", "tests/frameworks"),
     pytest_suite("converge", "a fresh host becomes a site", "tests/life/test_converge.py", site=True),
@@ -162,5 +165,5 @@ SUITES = (
     pytest_suite("down", "nothing of the site is left", "tests/life/test_down.py", site=True),
 )
 
-# Run only when they are asked for: gigabytes of packages, and pages that are not all at the site's state yet.
-ON_REQUEST = ("frameworks", "pages")
+# Run only when it is asked for: it installs gigabytes of packages.
+ON_REQUEST = ("frameworks",)
