@@ -37,7 +37,7 @@ def reachable(address: str, port: int) -> bool:
 def expected(host: Any) -> set[tuple[str, str, int, int]]:
     """(service, protocol, first port, last port) that the map of connections declares for a host."""
     name = SITE.name(host)
-    found = {("ssh", "tcp", SSH, SSH)}
+    found = {("ssh", "tcp", SSH, SSH), ("dhcpv6", "udp", 546, 546)}
     for service, entry in SITE.services.items():
         members = [h["name"] for h in SITE.members(entry["group"])][: 1 if entry.get("first") else None]
         if name in members:
