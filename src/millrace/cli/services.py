@@ -51,7 +51,7 @@ def connections() -> Mapping[str, Mapping[str, Any]]:
 
 
 SERVICES = (
-    Service("dns", "named.service", ("bind", "bind9", "named"), "names of the site"),
+    Service("dns", "named.service", ("bind", "bind9", "named"), "names of the site", "dns_metrics"),
     Service("gateway", "haproxy.service", ("haproxy",), "the only way in", "gateway_metrics"),
     Service("control", "millrace-control.service", (), "deployments"),
     Service("postgresql", "postgresql@*.service", ("postgres",), "MLflow's database", "postgresql_metrics"),
