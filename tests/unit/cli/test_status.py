@@ -4,7 +4,6 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-
 from typer.testing import CliRunner
 
 from millrace.cli import app, tables
@@ -87,6 +86,15 @@ def test_what_the_first_host_of_a_group_runs_is_looked_for_there_alone() -> None
 
 def test_every_service_but_ssh_is_on_the_map_of_connections() -> None:
     assert [s.name for s in SERVICES if s.name.replace("-", "_") not in connections()] == ["sshd"]
+
+
+def test_every_target_of_prometheus_is_shown_beside_a_service() -> None:
+    shown = {service.job or service.name.replace("-", "_") for service in SERVICES}
+    assert {name for name, entry in connections().items() if "metrics" in entry} <= shown
+
+
+def test_a_service_is_found_by_the_name_that_an_alert_has_for_it() -> None:
+    assert find("dns_metrics").name == "dns"
 
 
 def test_a_site_with_a_stopped_unit_is_not_well() -> None:
