@@ -17,6 +17,7 @@ from tests.site.live import SITE
 OTHERS = {
     "millrace-kafka-tls.service": "store",
     "millrace-spark-tls.service": "train",
+    "prometheus-bind-exporter.service": "edge",
     "prometheus-postgres-exporter.service": "store",
 }
 SSH = 22

@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from tests.site import checks
+from tests.site.inside import ask as ask_service
+from tests.site.inside import check_demands_certificate
 from tests.site.live import SITE
 
 testinfra_hosts = SITE.hosts("edge")
 UNIT = "named.service"
+EXPORTER = "prometheus-bind-exporter.service"
 PORT = SITE.services["dns"]["port"]
+METRICS = SITE.services["dns_metrics"]
 
 
 def ask(host: Any, name: str, kind: str = "A", *more: str) -> list[str]:
@@ -30,6 +34,34 @@ def test_unit(host: Any) -> None:
 
 def test_listens(host: Any) -> None:
     checks.check_listens(host, UNIT, {(SITE.address(host), PORT)})
+
+
+def told(host: Any, metric: str) -> float:
+    """The value of one metric, labels included in its name, that the exporter tells."""
+    status, text = ask_service(host, "dns_metrics", METRICS["metrics"])
+    assert status == 200, text
+    values = [line.rsplit(" ", 1) for line in text.splitlines()]
+    return float(dict(pair for pair in values if len(pair) == 2).get(metric, 0))
+
+
+def test_exporter_unit(host: Any) -> None:
+    checks.check_unit(host, EXPORTER)
+    checks.check_runs_as(host, EXPORTER, "prometheus")
+    checks.check_memory(host, EXPORTER)
+    checks.check_listens(host, EXPORTER, {(SITE.address(host), METRICS["port"])})
+
+
+def test_metrics_tell_of_a_question(host: Any) -> None:
+    asked = 'bind_incoming_queries_total{type="HINFO"}'
+    before = told(host, asked)
+    # A kind that nothing of the site asks for.
+    ask(host, SITE.domain, "HINFO")
+    assert told(host, "bind_up") == 1
+    assert told(host, asked) == before + 1
+
+
+def test_metrics_are_told_to_who_has_a_certificate(host: Any) -> None:
+    check_demands_certificate(host, "dns_metrics")
 
 
 def test_hosts_have_names_and_addresses_have_hosts(host: Any) -> None:

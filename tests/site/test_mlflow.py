@@ -80,6 +80,32 @@ def test_a_name_that_is_not_the_sites_is_refused(host: Any) -> None:
     assert (status, "Invalid Host" in text) == (403, True), text
 
 
+def answered(host: Any) -> float:
+    """DELETE requests that the metrics of all workers together tell of."""
+    status, text = ask(host, "mlflow", SITE.services["mlflow"]["metrics"])
+    assert status == 200, text
+    counts = [line for line in text.splitlines() if line.startswith("mlflow_http_request_total{")]
+    return sum(float(line.rsplit(" ", 1)[1]) for line in counts if 'method="DELETE"' in line)
+
+
+def test_metrics_tell_of_a_request(host: Any) -> None:
+    before = answered(host)
+    # A method that nothing else uses now, answered with 404.
+    registry("DELETE", f"{API}/registered-models/delete", json={"name": "nobody"})
+    assert answered(host) == before + 1
+
+
+def test_the_gateway_shows_metrics_to_nobody_without_a_login() -> None:
+    path = SITE.services["mlflow"]["metrics"]
+    assert registry("GET", path, login=False).status_code == 401
+    assert registry("GET", path).status_code == 200
+
+
+def counts(host: Any) -> set[str]:
+    """The files in which workers keep their counts."""
+    return set(host.check_output("ls /run/millrace-mlflow").split())
+
+
 @pytest.mark.parametrize("base", [REGISTRY, f"https://{SITE.gateway}"])
 def test_the_gateway_leads_to_it_after_a_login(base: str) -> None:
     path = f"{API}/experiments/get?experiment_id=0"
@@ -133,7 +159,10 @@ def test_a_version_names_its_run() -> None:
 
 def test_survives_a_restart_of_itself_and_of_its_database(host: Any) -> None:
     run, path = run_with_file()
+    before = counts(host)
     checks.check_survives_restart(host, UNIT, lambda: registry("GET", "/health").status_code == 200)
+    assert before, "no worker keeps counts"
+    assert not before & counts(host), "counts of processes that are gone stayed"
     assert area(run) == 0.875
     assert file_of(path) == CONTENT
     host.check_output("systemctl restart postgresql@17-main.service")

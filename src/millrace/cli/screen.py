@@ -6,12 +6,20 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 QUIET = 5.0
+# Columns of what is no terminal: more than any table here has.
+PIPE = 4096
+
+
+def console_for(file: TextIO) -> Console:
+    """A console that folds tables at a terminal's width; a pipe or file gets each row on one line."""
+    return Console(file=file, highlight=False, width=None if file.isatty() else PIPE)
 
 
 class Line:

@@ -51,13 +51,19 @@ def connections() -> Mapping[str, Mapping[str, Any]]:
 
 
 SERVICES = (
-    Service("dns", "named.service", ("bind", "bind9", "named"), "names of the site"),
+    Service("dns", "named.service", ("bind", "bind9", "named"), "names of the site", "dns_metrics"),
     Service("gateway", "haproxy.service", ("haproxy",), "the only way in", "gateway_metrics"),
     Service("control", "millrace-control.service", (), "deployments"),
     Service("postgresql", "postgresql@*.service", ("postgres",), "MLflow's database", "postgresql_metrics"),
     Service("kafka", "millrace-kafka.service", (), "deployment records", "kafka_metrics"),
     Service("mlflow", "millrace-mlflow.service", ("registry",), "registry and artifacts"),
-    Service("spark-master", "millrace-spark-master.service", ("spark",), "Spark's standalone master"),
+    Service(
+        "spark-master",
+        "millrace-spark-master.service",
+        ("spark",),
+        "Spark's standalone master",
+        "spark_master_ui",
+    ),
     Service("spark-worker", "millrace-spark-worker.service", (), "Spark workers", "spark_worker_ui"),
     Service(
         "spark-connect", "millrace-spark-connect.service", ("connect",), "Spark Connect", "spark_driver_ui"
@@ -74,7 +80,8 @@ SERVICES = (
 def find(name: str) -> Service:
     """The service of that name, or of a name that people use for it. Raises Problem with the nearest name."""
     wanted = name.lower().removesuffix(".service").removeprefix("millrace-").replace("_", "-")
-    names = {n.replace("_", "-"): s for s in SERVICES for n in (s.name, *s.others)}
+    # Alerts name a service by its job.
+    names = {n.replace("_", "-"): s for s in SERVICES for n in (s.name, *s.others, s.job or s.name)}
     if wanted in names:
         return names[wanted]
     raise Problem(

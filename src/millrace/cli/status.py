@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
@@ -22,8 +23,7 @@ def status(
     ] = False,
 ) -> None:
     """Show hosts, services and models of a site; exit code 1 when something is down."""
-    from rich.console import Console
-
+    from millrace.cli.screen import console_for
     from millrace.cli.tables import hosts_table, models_table, services_table
     from millrace.site import find
 
@@ -36,7 +36,7 @@ def status(
         trouble, targets, models = asked.result()
     services, well = services_table(there, states, targets)
     if not quiet:
-        console = Console(highlight=False)
+        console = console_for(sys.stdout)
         console.print(f"{there.name}  {there.url}  {trouble or 'answers'}", style="red" if trouble else None)
         console.print(hosts_table(there, states))
         console.print(services)

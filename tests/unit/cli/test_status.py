@@ -4,8 +4,10 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from millrace.cli import tables
+from millrace.cli import app, tables
+from millrace.cli import status as verb
 from millrace.cli.probe import Unit, parse
 from millrace.cli.services import SERVICES, connections, find
 from millrace.site import Host, Site
@@ -86,6 +88,15 @@ def test_every_service_but_ssh_is_on_the_map_of_connections() -> None:
     assert [s.name for s in SERVICES if s.name.replace("-", "_") not in connections()] == ["sshd"]
 
 
+def test_every_target_of_prometheus_is_shown_beside_a_service() -> None:
+    shown = {service.job or service.name.replace("-", "_") for service in SERVICES}
+    assert {name for name, entry in connections().items() if "metrics" in entry} <= shown
+
+
+def test_a_service_is_found_by_the_name_that_an_alert_has_for_it() -> None:
+    assert find("dns_metrics").name == "dns"
+
+
 def test_a_site_with_a_stopped_unit_is_not_well() -> None:
     _, well = tables.services_table(site(), {"node1": parse(ANSWER)}, [])
     assert not well
@@ -94,3 +105,15 @@ def test_a_site_with_a_stopped_unit_is_not_well() -> None:
 def test_a_host_out_of_reach_is_not_well() -> None:
     _, well = tables.services_table(site(), {"node1": None}, [])
     assert not well
+
+
+def test_a_pipe_gets_each_row_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    groups = ("edge", "observe", "serve", "store", "stream", "train")
+    wide = dataclasses.replace(site(), hosts=(dataclasses.replace(HOST, groups=groups),))
+    monkeypatch.setattr("millrace.site.find", lambda *_: wide)
+    monkeypatch.setattr(verb, "look", lambda *_: parse(ANSWER))
+    monkeypatch.setattr(verb, "gateway_says", lambda _: ("no server " * 20, [], []))
+    shown = CliRunner().invoke(app, ["status"]).output.splitlines()
+    assert "no server " * 20 in shown[0]
+    assert [line.startswith("HOST") for line in shown[1:3]] == [True, False]
+    assert shown[2].rstrip().endswith("edge observe serve store stream train")
