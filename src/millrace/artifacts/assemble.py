@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import java, jars, wheels
+from . import jars, java, wheels
 from .bom import Bom, Component, project_files
 from .client import Clients
 from .errors import BrokenDownload, ClientFailed
@@ -62,7 +62,9 @@ class Workshop:
         with self._mvn:
             if self.missing_jars(component):
                 # One start of Maven for all: it is slow to start, and its own modules are many.
-                others = [each for each in self.components if each.kind in ("jars", "java") and each != component]
+                others = [
+                    each for each in self.components if each.kind in ("jars", "java") and each != component
+                ]
                 jars.download(self.clients, self.store, self._together([component, *others]), tmp)
         return [Member(f"lib/{jar.path.name}", self._kept(jar.sha256), jar.sha256) for jar in wanted]
 

@@ -27,8 +27,8 @@ class Component:
     """One entry of the bill.
 
     `lock` is an absolute path, `build` names the distributions that have no wheel (of kind java: the jars
-    that compile `program`, a directory), `omit` those that the lock leaves out; of kind project the parts of src/millrace that hosts do not run, so that a change of
-    them is no new artifact.
+    that compile `program`, a directory), `omit` those that the lock leaves out; of kind project the parts
+    of src/millrace that hosts do not run, so that a change of them is no new artifact.
     """
 
     name: str

@@ -50,7 +50,7 @@ final class Document {
             supplement(model);
             inputs = model.usedFields();
             classes = model.isClassification() ? model.classes() : new DataVal[0];
-        } catch (RuntimeException | StackOverflowError wrong) {
+        } catch (Exception | StackOverflowError wrong) {
             throw new Refused("PMML4S does not read it: " + told(wrong));
         }
         String function = String.valueOf(model.functionName());
@@ -110,7 +110,7 @@ final class Document {
                 values[i] = texts[i] == null ? number(numbers[i][row], inputs[i], row) : text(texts[i][row], inputs[i], row);
             try {
                 answers.put(row, model.predict(new GenericSeriesWithSchema(values, schema)));
-            } catch (RuntimeException | StackOverflowError | scala.NotImplementedError wrong) {
+            } catch (Exception | StackOverflowError | scala.NotImplementedError wrong) {
                 throw new Refused("row " + row + ": " + told(wrong));
             }
         }

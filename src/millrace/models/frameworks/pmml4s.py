@@ -108,10 +108,10 @@ def _filled(rows: Rows, most: int) -> dict[str, np.ndarray]:
         raise CannotBundle("a PMML document's rows need columns by name")
     columns = {}
     for name in chosen:
-        column = np.asarray(chosen[name])
+        column = np.array(chosen[name])
         if column.dtype.kind == "O" and any(isinstance(value, str) for value in column.flat):
             # What is missing may be None or NaN, which alone is not equal to itself.
-            column = np.array(["" if value is None or value != value else value for value in column.flat], object)
+            column[[value is None or value != value for value in column.flat]] = ""
         columns[str(name)] = column
     return columns
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import select
-import socket
 import time
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -147,7 +147,9 @@ class PmmlModel:
             declared, array = self._outputs[name], found.get(name)
             wanted = (rows, *declared.shape[1:])
             if array is None or array.shape != wanted or array.dtype != DATATYPES[declared.datatype]:
-                raise RuntimeError(f"the PMML4S sidecar gave no {declared.datatype} {list(wanted)} as {name!r}")
+                raise RuntimeError(
+                    f"the PMML4S sidecar gave no {declared.datatype} {list(wanted)} as {name!r}"
+                )
         return {name: found[name] for name in outputs}
 
 
@@ -157,12 +159,14 @@ def _check(bundle: Bundle, described: Described) -> None:
     wanted = {(name, datatype, (-1, 1)) for name, datatype in described.inputs}
     if declared != wanted:
         name, datatype, shape = sorted(declared ^ wanted)[0]
-        raise InvalidBundle(f"{DOCUMENT} and the bundle differ about input {name!r}, {datatype} {list(shape)}")
+        raise InvalidBundle(
+            f"{DOCUMENT} and the bundle differ about input {name!r}, {datatype} {list(shape)}"
+        )
     gives = outputs_of(described)
     for tensor in bundle.outputs:
         if gives.get(tensor.name) != (tensor.datatype, tensor.shape):
             raise InvalidBundle(
-                f"{DOCUMENT} gives no output {tensor.name!r}, {tensor.datatype} {list(tensor.shape)}; it gives "
+                f"{DOCUMENT} has no output {tensor.name!r}, {tensor.datatype} {list(tensor.shape)}; it gives "
                 + ", ".join(f"{name} {datatype}" for name, (datatype, _) in gives.items())
             )
 

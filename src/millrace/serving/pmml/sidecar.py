@@ -81,9 +81,9 @@ class LocalSidecar:
         """Who waits on the socket of a JVM that ended is told so, and may try again."""
         process.wait()
         with self._lock:
-            while process is self._process and select.select([self._listener], [], [], 0)[0]:
-                assert self._listener
-                self._listener.accept()[0].close()
+            listener = self._listener if process is self._process else None
+            while listener and select.select([listener], [], [], 0)[0]:
+                listener.accept()[0].close()
 
     def _start(self) -> subprocess.Popen[bytes]:
         assert self._listener
@@ -112,8 +112,8 @@ def connector() -> Connect:
         return _local().connect
     if not place:
         raise program.NoProgram(
-            "this host computes no PMML documents that were not converted to ONNX: set `prediction_pmml: true` "
-            "in the inventory and run site.yml"
+            "this host computes no PMML documents that could not be converted to ONNX: "
+            "set `prediction_pmml: true` in the inventory and run site.yml"
         )
 
     def connect() -> socket.socket:

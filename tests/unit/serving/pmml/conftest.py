@@ -1,0 +1,56 @@
+"""Documents for the sidecar, and sidecars of a test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from millrace.models import Bundle
+from millrace.models.bundle import DOCUMENT, write_files
+from millrace.serving.pmml.sidecar import LocalSidecar
+from tests.unit.models.pmml.written import document
+from tests.unit.pmml4s import pmml4s
+
+__all__ = ["pmml4s"]
+
+TEXT = b'<DataField name="city" optype="categorical" dataType="string"/>'
+#: With `a` 80 times and a `b` it takes longer than anybody lives.
+ENDLESS = r"^(a|aa)+\1?$"
+ROWS = {"size": np.array([[1.0], [2.5], [-3.0]]), "city": np.array([["Oslo"], ["b"], ["ü"]], object)}
+
+
+def derived(factor: float = 2.0, expression: str = "") -> bytes:
+    """size * factor + 0.5 for matching cities, as a derived field."""
+    found = expression or '<FieldRef field="city"/><Constant dataType="string">^O.*$</Constant>'
+    extra = (
+        '<TransformationDictionary><DerivedField name="near" optype="continuous" dataType="double">'
+        f'<Apply function="if"><Apply function="matches">{found}</Apply><Constant>0.5</Constant>'
+        "<Constant>0</Constant></Apply></DerivedField></TransformationDictionary>"
+    )
+    model = (
+        '<RegressionModel functionName="regression">@<RegressionTable intercept="0">'
+        f'<NumericPredictor name="size" coefficient="{factor}"/>'
+        '<NumericPredictor name="near" coefficient="1"/>'
+        "</RegressionTable></RegressionModel>"
+    )
+    content = document(model, kind="double", classes=(), extra=extra)
+    start = content.index(b'<DataField name="city"')
+    end = content.index(b"</DataField>", start) + len(b"</DataField>")
+    return content[:start] + TEXT + content[end:]
+
+
+def write(path: Path, factor: float = 2.0, content: bytes | None = None) -> Bundle:
+    """A bundle of that document, or of another with its answers."""
+    near = np.array([[city.startswith("O")] for city in ROWS["city"][:, 0]])
+    outputs = {"prediction": ROWS["size"] * factor + near * 0.5, "valid": np.ones(len(near), bool)}
+    return write_files(path, "pmml", {DOCUMENT: content or derived(factor)}, ROWS, outputs, framework="none")
+
+
+@pytest.fixture(scope="module")
+def sidecar(pmml4s: None) -> Iterator[LocalSidecar]:
+    sidecar = LocalSidecar("-Dmillrace.grace=0.3")
+    yield sidecar
+    sidecar.close()
