@@ -16,6 +16,8 @@ from millrace.serving.pmml.sidecar import Connect
 from millrace.serving.python.child.millrace_process import frames
 
 PROTOCOL = 1
+#: Of a message to the sidecar, and so of a document.
+MOST_BYTES = 60 << 20
 
 
 class Refused(Exception):
@@ -51,7 +53,10 @@ class Attached:
             self._send({"protocol": PROTOCOL, "document": digest}, end)
             message, _ = frames.receive(self._socket, end)
             if message.get("wanted"):
-                self._send({}, end, {"document": np.frombuffer(content(), np.uint8)})
+                document = content()
+                if len(document) > MOST_BYTES:
+                    raise Refused(f"it has {len(document) >> 20} MB, and {MOST_BYTES >> 20} may be")
+                self._send({}, end, {"document": np.frombuffer(document, np.uint8)})
                 message, _ = frames.receive(self._socket, end)
             if "refused" in message:
                 raise Refused(str(message["refused"]))

@@ -48,6 +48,7 @@ class PmmlModel:
         self._lock = threading.Lock()
         self._idle: list[Attached] = []
         self._closed = False
+        self._reviving = False
         try:
             self._connect = connect or connector()
             attached = self._attach(time.monotonic() + START_SECONDS)
@@ -120,9 +121,27 @@ class PmmlModel:
         try:
             return self._attach(end)
         except TimeoutError:
+            self._revive()
             raise Unavailable("the PMML4S sidecar is being started", retry_after=1) from None
         except (Refused, NoProgram, InvalidBundle, *_GONE) as error:
             raise Unavailable(f"the PMML4S sidecar is not there: {_told(error)}", retry_after=1) from None
+
+    def _revive(self) -> None:
+        """Attach beside: a document that takes longer to read than a call may take would never be there."""
+        with self._lock:
+            if self._reviving or self._closed:
+                return
+            self._reviving = True
+
+        def do() -> None:
+            try:
+                self._give_back(self._attach(time.monotonic() + START_SECONDS))
+            except (Refused, NoProgram, InvalidBundle, *_GONE) as error:
+                log.error("a document of %s is not there again: %s", self._bundle.digest[:19], _told(error))
+            finally:
+                self._reviving = False
+
+        threading.Thread(target=do, name="pmml4s-revive", daemon=True).start()
 
     def _give_back(self, attached: Attached) -> None:
         with self._lock:

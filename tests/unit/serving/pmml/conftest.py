@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from millrace.models import Bundle
 from millrace.models.bundle import DOCUMENT, write_files
 from millrace.serving.pmml.sidecar import LocalSidecar
-from tests.unit.models.pmml.written import document
+from tests.unit.models.pmml.written import compared, document, tree
 from tests.unit.pmml4s import pmml4s
 
 __all__ = ["pmml4s"]
@@ -42,11 +43,41 @@ def derived(factor: float = 2.0, expression: str = "") -> bytes:
     return content[:start] + TEXT + content[end:]
 
 
+def large(trees: int = 100, depth: int = 8) -> bytes:
+    """A forest that takes a while to be read; every tree says 1."""
+
+    def node(left: int, predicate: str) -> str:
+        inside = ""
+        if left:
+            inside = "".join(
+                node(left - 1, compared("size", operator, str(left)))
+                for operator in ("lessOrEqual", "greaterThan")
+            )
+        return f'<Node score="1">{predicate}{inside}</Node>'
+
+    each = tree(function="regression").replace('<Node score="0"><True/></Node>', node(depth, "<True/>"))
+    each = each.replace("@", '<MiningSchema><MiningField name="size"/></MiningSchema>')
+    segments = f"<Segment><True/>{each}</Segment>" * trees
+    model = (
+        '<MiningModel functionName="regression">@'
+        f'<Segmentation multipleModelMethod="average">{segments}</Segmentation></MiningModel>'
+    )
+    return document(model, kind="double", classes=())
+
+
 def write(path: Path, factor: float = 2.0, content: bytes | None = None) -> Bundle:
     """A bundle of that document, or of another with its answers."""
     near = np.array([[city.startswith("O")] for city in ROWS["city"][:, 0]])
     outputs = {"prediction": ROWS["size"] * factor + near * 0.5, "valid": np.ones(len(near), bool)}
     return write_files(path, "pmml", {DOCUMENT: content or derived(factor)}, ROWS, outputs, framework="none")
+
+
+def ends(pid: int | None) -> None:
+    """Wait until a process has ended; fails when it does not."""
+    end = time.monotonic() + 20
+    while Path(f"/proc/{pid}").exists() and "State:\tZ" not in Path(f"/proc/{pid}/status").read_text():
+        assert time.monotonic() < end, f"process {pid} does not end"
+        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")

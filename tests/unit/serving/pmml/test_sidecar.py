@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import socket
@@ -15,20 +16,11 @@ from millrace.serving.pmml import program
 from millrace.serving.pmml.attached import attach
 from millrace.serving.pmml.sidecar import LocalSidecar
 from millrace.serving.python.child.millrace_process import frames
-from tests.unit.serving.pmml.conftest import derived, write
+from tests.unit.serving.pmml.conftest import derived, ends, write
 from tests.unit.serving.served import Serving
 
 
-def ends(pid: int | None) -> None:
-    end = time.monotonic() + 20
-    while Path(f"/proc/{pid}").exists() and "State:\tZ" not in Path(f"/proc/{pid}/status").read_text():
-        assert time.monotonic() < end, "it does not end"
-        time.sleep(0.1)
-
-
 def test_it_ends_when_no_document_is_held_and_comes_back(pmml4s: None) -> None:
-    import hashlib
-
     sidecar = LocalSidecar("-Dmillrace.idle=0.5")
     digest = hashlib.sha256(derived()).hexdigest()
     held = attach(sidecar.connect, digest, derived, time.monotonic() + 30)
@@ -64,8 +56,6 @@ def test_what_is_no_message_hurts_nobody(content: bytes, sidecar: LocalSidecar) 
     while strange.recv(4096):
         pass
     strange.close()
-    import hashlib
-
     digest = hashlib.sha256(derived()).hexdigest()
     attached = attach(sidecar.connect, digest, derived, time.monotonic() + 30)
     row = {"size": np.array([[1.0]]), "city": np.array([["O"]], object)}
