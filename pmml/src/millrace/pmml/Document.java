@@ -220,7 +220,9 @@ final class Document {
 
     private static DataVal number(double value, Field field, int row) throws Refused {
         if (Double.isNaN(value)) return null;
-        if (field.dataType() == FloatType$.MODULE$) return new DoubleVal((float) value);
+        // As 32 bits, but so that 0.1 still equals the 0.1 of the document, which PMML4S keeps in 64.
+        if (field.dataType() == FloatType$.MODULE$)
+            return new DoubleVal(Double.parseDouble(Float.toString((float) value)));
         if (field.dataType() != IntegerType$.MODULE$) return new DoubleVal(value);
         if (value != Math.rint(value) || Math.abs(value) > 1L << 53)
             throw new Refused("row " + row + ": " + field.name() + " is integer, which " + value + " is not");

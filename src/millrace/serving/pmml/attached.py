@@ -71,7 +71,11 @@ class Attached:
     @property
     def is_stale(self) -> bool:
         """Whether the other end is gone, or says what nobody asked for."""
-        return bool(select.select([self._socket], [], [], 0)[0])
+        poll = select.poll()
+        with contextlib.suppress(ValueError):
+            poll.register(self._socket, select.POLLIN)
+            return bool(poll.poll(0))
+        return True
 
     def ask(
         self, inputs: frames.Arrays, outputs: Sequence[str], end: float, most: int

@@ -34,7 +34,8 @@ _GONE = (EOFError, OSError, frames.BadMessage)
 class PmmlModel:
     """A document of which the sidecar computes rows. `run` may be called from several threads at once.
 
-    Each call in flight has a connection of its own; one is always open, and keeps the document there.
+    Each call in flight has a connection of its own. One more is never asked: it keeps the document there,
+    since a call that waits no longer closes its own.
     """
 
     platform = "pmml"
@@ -51,17 +52,16 @@ class PmmlModel:
         self._reviving = False
         try:
             self._connect = connect or connector()
-            attached = self._attach(time.monotonic() + START_SECONDS)
+            self._lease = self._attach(time.monotonic() + START_SECONDS)
         except (Refused, NoProgram) as error:
             raise InvalidBundle(str(error)) from error
         except _GONE as error:
             raise InvalidBundle(f"the PMML4S sidecar does not answer: {_told(error)}") from error
         try:
-            _check(bundle, attached.described)
+            _check(bundle, self._lease.described)
         except InvalidBundle:
-            attached.close()
+            self._lease.close()
             raise
-        self._idle.append(attached)
 
     def run(
         self,
@@ -101,7 +101,7 @@ class PmmlModel:
         """Let go of the document."""
         with self._lock:
             self._closed = True
-            idle, self._idle = self._idle, []
+            idle, self._idle = [*self._idle, self._lease], []
         for attached in idle:
             attached.close()
 
@@ -110,6 +110,8 @@ class PmmlModel:
 
     def _take(self, end: float) -> Attached:
         """A connection that nobody uses, or a new one: after the sidecar ended, that brings it back."""
+        if self._lease.is_stale:
+            self._revive()
         while True:
             with self._lock:
                 attached = self._idle.pop() if self._idle else None
@@ -121,13 +123,12 @@ class PmmlModel:
         try:
             return self._attach(end)
         except TimeoutError:
-            self._revive()
             raise Unavailable("the PMML4S sidecar is being started", retry_after=1) from None
         except (Refused, NoProgram, InvalidBundle, *_GONE) as error:
             raise Unavailable(f"the PMML4S sidecar is not there: {_told(error)}", retry_after=1) from None
 
     def _revive(self) -> None:
-        """Attach beside: a document that takes longer to read than a call may take would never be there."""
+        """Have the document kept again, beside: it may take longer to read than a call may take."""
         with self._lock:
             if self._reviving or self._closed:
                 return
@@ -135,7 +136,10 @@ class PmmlModel:
 
         def do() -> None:
             try:
-                self._give_back(self._attach(time.monotonic() + START_SECONDS))
+                lease = self._attach(time.monotonic() + START_SECONDS)
+                with self._lock:
+                    leaving, self._lease = (lease, self._lease) if self._closed else (self._lease, lease)
+                leaving.close()
             except (Refused, NoProgram, InvalidBundle, *_GONE) as error:
                 log.error("a document of %s is not there again: %s", self._bundle.digest[:19], _told(error))
             finally:

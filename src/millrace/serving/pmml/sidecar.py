@@ -81,9 +81,11 @@ class LocalSidecar:
         """Who waits on the socket of a JVM that ended is told so, and may try again."""
         process.wait()
         with self._lock:
-            listener = self._listener if process is self._process else None
-            while listener and select.select([listener], [], [], 0)[0]:
-                listener.accept()[0].close()
+            if self._listener and process is self._process:
+                poll = select.poll()
+                poll.register(self._listener, select.POLLIN)
+                while poll.poll(0):
+                    self._listener.accept()[0].close()
 
     def _start(self) -> subprocess.Popen[bytes]:
         assert self._listener

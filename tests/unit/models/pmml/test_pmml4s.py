@@ -155,6 +155,17 @@ def test_a_further_output_field(tmp_path: Path) -> None:
     assert ask(bundle, city=["Oslo"], size=[0.0])["price"] == [[pytest.approx(math.exp(0.1))]]
 
 
+def test_a_float_field_is_compared_as_one(tmp_path: Path) -> None:
+    nodes = leaf(compared("size", "equal", "0.1"), "b"), leaf(compared("size", "notEqual", "0.1"), "a")
+    content = document(tree(*nodes, attributes=' missingValueStrategy="lastPrediction"'))
+    near = 0.1 + 1e-10
+    rows = {"city": ["Oslo"] * 2, "size": [0.1, near], "kind": ["b", "a"]}
+    bundle_pmml(content, tmp_path / "double", rows)
+    content = content.replace(b'"size" optype="continuous" dataType="double"',
+                              b'"size" optype="continuous" dataType="float"')  # fmt: skip
+    bundle_pmml(content, tmp_path / "float", {**rows, "kind": ["b", "b"]})
+
+
 def test_labels_that_are_numbers(tmp_path: Path) -> None:
     nodes = leaf(compared("size", "lessThan", "10"), "1"), leaf(compared("size", "greaterOrEqual", "10"), "0")
     model = tree(*nodes, attributes=' missingValueStrategy="lastPrediction"').replace(
