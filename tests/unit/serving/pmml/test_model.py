@@ -110,7 +110,7 @@ def test_a_jvm_that_is_killed_is_told_and_comes_back_with_its_documents(
 
 
 def test_a_jvm_that_was_killed_while_nobody_asked_is_back_for_the_next(
-    model: PmmlModel, sidecar: LocalSidecar
+    model: PmmlModel, bundle: Bundle, sidecar: LocalSidecar
 ) -> None:
     before = sidecar.pid
     assert before
@@ -118,6 +118,9 @@ def test_a_jvm_that_was_killed_while_nobody_asked_is_back_for_the_next(
     ends(before)
     # What it had is known to be gone, and no call is spent on it.
     assert ask(model, 4.0) == [8.0]
+    time.sleep(0.5)
+    abandon_a_call(model)
+    check_is_kept(sidecar, bundle)
 
 
 def test_a_document_that_is_read_for_longer_than_a_call_may_take_comes_back_too(
@@ -192,31 +195,36 @@ def test_a_bad_row_is_told_and_the_next_is_answered(
     model.close()
 
 
-def test_a_call_that_is_abandoned_does_not_cost_the_document(
-    model: PmmlModel, bundle: Bundle, sidecar: LocalSidecar
-) -> None:
-    def unwanted() -> bytes:
-        raise AssertionError("it was let go of")
-
+def abandon_a_call(model: PmmlModel) -> None:
     with pytest.raises(TimeoutError):
         ask(model, *np.zeros(200_000), timeout=0.15)
     time.sleep(0.5)
+
+
+def check_is_kept(sidecar: LocalSidecar, bundle: Bundle) -> None:
+    def unwanted() -> bytes:
+        raise AssertionError("the document was let go of")
+
     digest = bundle.manifest.files["model.pmml"]
     Attached(sidecar.connect, digest, unwanted, time.monotonic() + 20).close()
+
+
+def test_a_call_that_is_abandoned_does_not_cost_the_document(
+    model: PmmlModel, bundle: Bundle, sidecar: LocalSidecar
+) -> None:
+    abandon_a_call(model)
+    check_is_kept(sidecar, bundle)
 
 
 def test_a_document_is_shared_and_let_go_of_with_its_last_connection(
     model: PmmlModel, bundle: Bundle, sidecar: LocalSidecar
 ) -> None:
     digest = bundle.manifest.files["model.pmml"]
+    check_is_kept(sidecar, bundle)
 
     def attach(content: Callable[[], bytes]) -> None:
         Attached(sidecar.connect, digest, content, time.monotonic() + 20).close()
 
-    def unwanted() -> bytes:
-        raise AssertionError("it has the document")
-
-    attach(unwanted)
     model.close()
     end = time.monotonic() + 10
     sent: list[bool] = []

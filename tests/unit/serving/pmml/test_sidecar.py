@@ -34,6 +34,13 @@ def test_it_ends_when_no_document_is_held_and_comes_back(pmml4s: None) -> None:
     sidecar.close()
 
 
+def test_a_jvm_that_does_not_start_is_told_at_once(pmml4s: None) -> None:
+    sidecar = LocalSidecar("-XX:+NoSuchOption")
+    with pytest.raises((EOFError, ConnectionError)):
+        attach(sidecar.connect, "0" * 64, derived, time.monotonic() + 30)
+    sidecar.close()
+
+
 @pytest.mark.parametrize(
     "content",
     [
