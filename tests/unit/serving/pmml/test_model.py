@@ -19,7 +19,7 @@ from millrace.serving.pmml.model import PmmlModel
 from millrace.serving.pmml.sidecar import LocalSidecar
 from millrace.serving.runtimes import Unavailable, load_runtime
 from tests.unit.models.pmml.written import compared, document, leaf, tree
-from tests.unit.serving.pmml.conftest import ENDLESS, derived, ends, large, write
+from tests.unit.serving.pmml.documents import ENDLESS, derived, ends, large, write
 
 HANG = "a" * 80 + "b"
 

@@ -16,7 +16,7 @@ from millrace.serving.pmml import program
 from millrace.serving.pmml.attached import attach
 from millrace.serving.pmml.sidecar import LocalSidecar
 from millrace.serving.python.child.millrace_process import frames
-from tests.unit.serving.pmml.conftest import derived, ends, write
+from tests.unit.serving.pmml.documents import derived, ends, write
 from tests.unit.serving.served import Serving
 
 
