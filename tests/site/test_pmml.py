@@ -1,4 +1,4 @@
-"""PMML documents that were not converted: a JVM that is there while one is deployed, and whose end hurts nobody."""
+"""PMML documents as they are: a JVM that is there while one is deployed, and whose end hurts nobody."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -161,7 +161,7 @@ def _component(path: Path, name: str, entry: Any) -> Component:
     build, omit = tuple(entry.get("build", ())), tuple(entry.get("omit", ()))
     program = (path.parent / entry["program"]).resolve() if "program" in entry else None
     if (entry["kind"] == "java") != bool(program and any(program_files(program))):
-        raise BomError(f"{where}: kind java, and no other, has a `program`, a directory with .java files")
+        raise BomError(f"{where} of kind java, and no other, has a `program`, a directory with .java files")
     return Component(
         name, entry["kind"], entry["version"], entry["licence"], entry["source"], lock, build, omit, program
     )
