@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from onnx import TensorProto
@@ -13,7 +14,9 @@ from millrace.models.bundle import Bundle
 from millrace.models.frameworks.errors import CannotBundle
 from millrace.models.frameworks.finish import finish
 from millrace.models.frameworks.samples import MOST_ROWS, Rows, tensors, thinned
-from millrace.models.pmml.document import Element
+
+if TYPE_CHECKING:
+    from millrace.models.pmml.document import Element
 
 
 def bundle_pmml(

@@ -1,3 +1,8 @@
-from tests.unit.pmml4s import pmml4s
+from __future__ import annotations
 
-__all__ = ["pmml4s"]
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sidecar(pmml4s: None) -> None:
+    """There for every document that is not converted."""

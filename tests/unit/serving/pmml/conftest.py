@@ -7,9 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 from millrace.serving.pmml.sidecar import LocalSidecar
-from tests.unit.pmml4s import pmml4s
-
-__all__ = ["pmml4s"]
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The PMML4S sidecar as hosts get it: the artifact that `millrace fetch pmml` brings and compiles."""
+"""What tests of several parts need."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import pytest
 from millrace.artifacts import fetch
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def pmml4s(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """This clone's, not the newest of the store, which other clones fill too."""
+    """The PMML4S sidecar as hosts get it: what `millrace fetch pmml` brings and compiles.
+
+    It is this clone's, not the newest of the store, which other clones fill too.
+    """
     (artifact,) = fetch(["pmml"])
     place = tmp_path_factory.mktemp("pmml4s")
     with tarfile.open(artifact.path) as tar:
