@@ -21,7 +21,9 @@ import java.util.concurrent.atomic.AtomicInteger;
  */
 public final class Sidecar {
     private static final int PROTOCOL = 1;
-    private static final int MOST_CONNECTIONS = 256;
+    private static final int MOST_CONNECTIONS = 1000;
+    /** As long as a server waits for a document to be read. */
+    private static final double READ_SECONDS = 60;
 
     /** A document, and how many connections are for it. */
     private static final class Held {
@@ -144,7 +146,12 @@ public final class Sidecar {
             byte[] bytes = new byte[content.remaining()];
             content.duplicate().get(bytes);
             if (!sha256(bytes).equals(digest)) throw new Refused("the document that came is " + sha256(bytes));
-            held = new Held(new Document(bytes));
+            Work work = new Work(digest, READ_SECONDS);
+            try {
+                held = new Held(new Document(bytes));
+            } finally {
+                work.close();
+            }
             documents.put(digest, held);
         }
         held.connections++;

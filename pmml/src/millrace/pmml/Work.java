@@ -3,7 +3,7 @@ package millrace.pmml;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 
-/** A computation that somebody waits for until its deadline. */
+/** Something that somebody waits for until its deadline. */
 final class Work implements AutoCloseable {
     private static final Set<Work> RUNNING = ConcurrentHashMap.newKeySet();
     private final String document;
@@ -30,7 +30,7 @@ final class Work implements AutoCloseable {
             while (true) {
                 for (Work each : RUNNING) {
                     if (System.nanoTime() - each.end < graceSeconds * 1e9) continue;
-                    System.err.println("a row of " + each.document + " did not end: this process does");
+                    System.err.println("what " + each.document + " was asked does not end: this process does");
                     Runtime.getRuntime().halt(3);
                 }
                 try {

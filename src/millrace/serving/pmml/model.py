@@ -27,6 +27,8 @@ CALL_SECONDS = 60.0
 #: Bytes of an answer beyond its numbers: its head, and texts.
 SLACK_BYTES = 1 << 20
 TEXT_BYTES = 16 << 20
+#: Connections of a document that wait for the next call; more come and go with a burst.
+MOST_IDLE = 4
 Arrays = dict[str, NDArray[Any]]
 _GONE = (EOFError, OSError, frames.BadMessage)
 
@@ -149,7 +151,7 @@ class PmmlModel:
 
     def _give_back(self, attached: Attached) -> None:
         with self._lock:
-            if not self._closed:
+            if not self._closed and len(self._idle) < MOST_IDLE:
                 self._idle.append(attached)
                 return
         attached.close()

@@ -6,12 +6,14 @@ import hashlib
 import os
 import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from millrace.models.bundle import DOCUMENT, write_files
 from millrace.serving.pmml import program
 from millrace.serving.pmml.attached import attach
 from millrace.serving.pmml.sidecar import LocalSidecar
@@ -120,6 +122,16 @@ def test_a_server_answers_from_it_also_missing_values_and_after_it_was_killed(
             statuses.append(answer.status_code)
             assert len(statuses) < 50, statuses
         assert set(statuses) <= {200, 503}
+
+
+def test_the_line_that_a_server_prints_asks_also_with_a_missing_number(pmml4s: None, tmp_path: Path) -> None:
+    inputs = {"size": np.array([[np.nan], [1.0]]), "city": np.array([["b"], ["b"]], object)}
+    outputs = {"prediction": np.array([[np.nan], [2.0]]), "valid": np.array([False, True])}
+    write_files(tmp_path / "models/near", "pmml", {DOCUMENT: derived()}, inputs, outputs, framework="none")
+    with Serving(tmp_path / "models") as server:
+        line = server.wait_for("curl").strip()
+        answer = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True).stdout
+    assert answer == '{"predictions":[{"prediction":[null],"valid":false}]}'
 
 
 def child_of(pid: int) -> int:
