@@ -110,7 +110,7 @@ def site_variables() -> list[tuple[str, Any, str]]:
 def lock(component: str) -> list[tuple[str, str]]:
     """What a component's lock file pins: (name, version) of every distribution or jar."""
     text = (PLAYBOOKS / bom()[component]["lock"]).read_text()
-    if bom()[component]["kind"] != "jars":
+    if bom()[component]["kind"] not in ("jars", "java"):
         return re.findall(r"^([\w.\-\[\]]+)==([^\s;\\]+)", text, re.M)
     paths = [line.split()[1].split("/") for line in text.splitlines() if line and not line.startswith("#")]
     return [(f"{'.'.join(path[:-3])}:{path[-3]}", path[-2]) for path in paths]

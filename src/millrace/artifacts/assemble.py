@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import jars, wheels
+from . import jars, java, wheels
 from .bom import Bom, Component, project_files
 from .client import Clients
 from .errors import BrokenDownload, ClientFailed
@@ -35,7 +35,7 @@ class Workshop:
         """The files of a component's tar; brings what the store lacks."""
         kinds: dict[str, Callable[[Component, Path], list[Member]]] = {
             "python": self._python, "jars": self._jars, "tool": self._tool, "project": self._project,
-            "pages": self._pages,
+            "pages": self._pages, "java": self._java,
         }  # fmt: skip
         return kinds[component.kind](component, tmp)
 
@@ -47,7 +47,7 @@ class Workshop:
         return list(chosen.values())
 
     def missing_jars(self, component: Component) -> list[Jar]:
-        """What a component of kind jars still has to download."""
+        """What a component of kind jars or java still has to download."""
         return [jar for jar in read_jars(component.lock) if not self.store.kept(jar.sha256)]
 
     def missing_wheels(self, component: Component) -> list[Requirement]:
@@ -62,9 +62,27 @@ class Workshop:
         with self._mvn:
             if self.missing_jars(component):
                 # One start of Maven for all: it is slow to start, and its own modules are many.
-                others = [each for each in self.components if each.kind == "jars" and each != component]
+                others = [
+                    each for each in self.components if each.kind in ("jars", "java") and each != component
+                ]
                 jars.download(self.clients, self.store, self._together([component, *others]), tmp)
         return [Member(f"lib/{jar.path.name}", self._kept(jar.sha256), jar.sha256) for jar in wanted]
+
+    def _java(self, component: Component, tmp: Path) -> list[Member]:
+        members = self._jars(component, tmp)
+        compilers = {jar.path.name for jar in read_jars(component.lock) if jar.artifact in component.build}
+        found = {member.name.removeprefix("lib/"): member for member in members}
+        places = {name: Path(str(member.content)) for name, member in found.items()}
+        assert component.program
+        content = java.compiled(
+            self.clients,
+            [places.pop(name) for name in sorted(compilers)],
+            list(places.values()),
+            component.program,
+            tmp,
+        )
+        own = Member(f"lib/millrace-{component.name}.jar", content)
+        return [own, *(member for name, member in found.items() if name not in compilers)]
 
     def _python(self, component: Component, tmp: Path) -> list[Member]:
         return _environment(self._wheels(component, tmp))

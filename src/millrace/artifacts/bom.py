@@ -15,20 +15,20 @@ from .errors import BomError
 
 # The C parser where there is one: the lookup plugin reads the bill in every task.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-KINDS = ("python", "jars", "tool", "project", "pages")
+KINDS = ("python", "jars", "tool", "project", "pages", "java")
 # Counts changes of what a tar looks like, which no lock shows.
 LAYOUT = 1
 REQUIRED = {"kind", "version", "licence", "source", "lock"}
-OPTIONAL = {"build", "omit"}
+OPTIONAL = {"build", "omit", "program"}
 
 
 @dataclass(frozen=True)
 class Component:
     """One entry of the bill.
 
-    `lock` is an absolute path, `build` names the distributions that have no wheel, `omit` those that
-    the lock leaves out; of kind project the parts of src/millrace that hosts do not run, so that a change of
-    them is no new artifact.
+    `lock` is an absolute path, `build` names the distributions that have no wheel (of kind java: the jars
+    that compile `program`, a directory), `omit` those that the lock leaves out; of kind project the parts
+    of src/millrace that hosts do not run, so that a change of them is no new artifact.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Component:
     lock: Path
     build: tuple[str, ...] = ()
     omit: tuple[str, ...] = ()
+    program: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -74,19 +75,23 @@ class Bom:
             component.build,
             component.omit,
         ]
-        if component.kind not in ("jars", "pages"):
+        if component.kind not in ("jars", "java", "pages"):
             entry += [self.python, self.platform]
         digest.update(json.dumps(entry).encode())
         digest.update(component.lock.read_bytes())
-        if component.kind == "project":
-            for path in project_files(self.root, component.omit):
-                digest.update(f"\n{path.relative_to(self.root)}\n".encode())
-                digest.update(path.read_bytes())
-        if component.kind == "pages":
-            for path in pages_files(self.root):
-                digest.update(f"\n{path.relative_to(self.root)}\n".encode())
-                digest.update(path.read_bytes())
+        for path in self._sources(component):
+            digest.update(f"\n{path.relative_to(self.root)}\n".encode())
+            digest.update(path.read_bytes())
         return f"{component.version}-{digest.hexdigest()[:8]}"
+
+    def _sources(self, component: Component) -> Iterator[Path]:
+        """Files of this repository that an artifact is made from."""
+        if component.kind == "project":
+            yield from project_files(self.root, component.omit)
+        if component.kind == "pages":
+            yield from pages_files(self.root)
+        if component.program:
+            yield from program_files(component.program)
 
 
 def project_files(root: Path, omit: Sequence[str] = ()) -> Iterator[Path]:
@@ -96,6 +101,11 @@ def project_files(root: Path, omit: Sequence[str] = ()) -> Iterator[Path]:
     for path in sorted(package.rglob("*")):
         if path.is_file() and not {"__pycache__", *omit} & set(path.relative_to(package).parts):
             yield path
+
+
+def program_files(program: Path) -> Iterator[Path]:
+    """The sources of a Java program, in a fixed order."""
+    yield from sorted(program.rglob("*.java"))
 
 
 def pages_files(root: Path) -> Iterator[Path]:
@@ -149,8 +159,11 @@ def _component(path: Path, name: str, entry: Any) -> Component:
     if not lock.is_file():
         raise BomError(f"{where} has lock {entry['lock']}, which does not exist")
     build, omit = tuple(entry.get("build", ())), tuple(entry.get("omit", ()))
+    program = (path.parent / entry["program"]).resolve() if "program" in entry else None
+    if (entry["kind"] == "java") != bool(program and any(program_files(program))):
+        raise BomError(f"{where} of kind java, and no other, has a `program`, a directory with .java files")
     return Component(
-        name, entry["kind"], entry["version"], entry["licence"], entry["source"], lock, build, omit
+        name, entry["kind"], entry["version"], entry["licence"], entry["source"], lock, build, omit, program
     )
 
 

@@ -18,6 +18,7 @@ HINTS = {
 }
 INSTALL = {
     "mvn": "apt install maven default-jre-headless",
+    "java": "apt install default-jre-headless",
     "uv": "pip install uv",
     "pip": "apt install python3-pip",
 }

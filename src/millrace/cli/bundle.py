@@ -113,6 +113,7 @@ def bundle(
                 made_by=made_by,
                 code=PythonCode(entry or "", artifacts, requirements, wheels, memory << 20),
                 most_rows=most_rows,
+                report=typer.echo,
             )
     except VerificationFailed as error:
         raise Problem(f"The gate refuses this model: {error}") from error

@@ -31,8 +31,9 @@ class Gate:
         with tempfile.TemporaryDirectory(prefix="gate-", dir=self._work_dir) as place:
             try:
                 bundle = fetch_bundle(self._registry, model, version, Path(place) / "bundle", self._tls)
-                # Code of others runs only where it is shut in: a replica verifies it there, when it prepares.
-                if bundle.manifest.runtime != "python":
+                # Code of others, and a JVM, run only where they are shut in: a replica verifies those there,
+                # when it prepares.
+                if bundle.manifest.runtime == "onnx":
                     verify(bundle)
             except ModelNotFound as error:
                 raise Refused(404, str(error)) from error

@@ -1,7 +1,7 @@
 """A bundle: a directory with a model, its signature, and rows that it must reproduce.
 
     bundle.json         format, runtime, framework, signature, sha256 of every other file
-    model.onnx          the model, or Python code: see millrace.models.python
+    model.onnx          the model; or model.pmml; or Python code: see millrace.models.python
     verification.json   inputs, and the outputs that the training framework gave for them
 
 The digest names a bundle everywhere. It is the sha256 of the canonical bundle.json, so it covers every byte.
@@ -31,9 +31,14 @@ if TYPE_CHECKING:
 FORMAT = 1
 MANIFEST = "bundle.json"
 MODEL = "model.onnx"
+DOCUMENT = "model.pmml"
 VERIFICATION = "verification.json"
 #: What a bundle of each runtime must hold beside its verification rows.
-RUNTIMES = {"onnx": (MODEL,), "python": ("python.json", "code.tar", "requirements.txt")}
+RUNTIMES = {
+    "onnx": (MODEL,),
+    "pmml": (DOCUMENT,),
+    "python": ("python.json", "code.tar", "requirements.txt"),
+}
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

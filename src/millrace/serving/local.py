@@ -10,7 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import uvloop
+from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
 from millrace.models import Bundle
@@ -114,8 +116,16 @@ def _how_to_ask(watched: Folder, store: FolderStore, host: str, port: int) -> st
 def _row(bundle: Bundle) -> dict[str, Any]:
     """The first verification row, by column."""
     inputs = bundle.verification().inputs
-    row = {name: array[0].tolist() for name, array in inputs.items()}
+    row = {name: _plain(array[:1]) for name, array in inputs.items()}
     return {
         name: value[0] if isinstance(value, list) and len(value) == 1 else value
         for name, value in row.items()
     }
+
+
+def _plain(row: NDArray[Any]) -> Any:
+    """A row as JSON has it, without NaN: a missing number is null."""
+    values = row.astype(object)
+    if row.dtype.kind == "f":
+        values[np.isnan(row)] = None
+    return values.tolist()[0]

@@ -51,8 +51,16 @@ def _python(bundle: Bundle) -> Runtime:
     return PythonModel(bundle)
 
 
+def _pmml(bundle: Bundle) -> Runtime:
+    from millrace.serving.pmml.model import PmmlModel
+
+    return PmmlModel(bundle)
+
+
 #: By the manifest's `runtime`. A function, so that a runtime is imported only where a bundle needs it.
-RUNTIMES: dict[str, Callable[[Bundle], Runtime]] = {"onnx": OnnxModel, "python": _python}
+RUNTIMES: dict[str, Callable[[Bundle], Runtime]] = {"onnx": OnnxModel, "pmml": _pmml, "python": _python}
+#: Of these every number may be missing, verified or not: the model itself says what becomes of it.
+READS_MISSING = {"pmml"}
 
 
 def load_runtime(bundle: Bundle) -> Runtime:

@@ -15,7 +15,7 @@ from millrace.models import Bundle, verify
 from millrace.models.bundle import MODEL
 from millrace.serving.calls import Signature
 from millrace.serving.records import Record
-from millrace.serving.runtimes import Runtime, load_runtime, platform_of
+from millrace.serving.runtimes import READS_MISSING, Runtime, load_runtime, platform_of
 
 log = logging.getLogger("millrace.serving")
 Arrays = dict[str, NDArray[Any]]
@@ -167,7 +167,8 @@ class Shelf:
         missing = [
             name
             for name, array in rows.inputs.items()
-            if array.dtype.kind == "f" and bool(np.isnan(array).any())
+            if array.dtype.kind == "f"
+            and (bundle.manifest.runtime in READS_MISSING or bool(np.isnan(array).any()))
         ]
         signature = Signature(bundle.inputs, bundle.outputs, missing, self._max_rows)
         made = ModelVersion(record.model, version, bundle, signature)

@@ -19,9 +19,14 @@ PIN = f"a==1 --hash=sha256:{HASH}\n"
         ("kind: snap", "kind snap; known are python, jars, tool, project"),
         ("kind: python, colour: red", "unknown colour"),
         ("build: [a]", "has no kind"),
+        ("kind: java", "of kind java, and no other, has a `program`"),
+        ("kind: java, program: ../nothing", "has a `program`, a directory with .java files"),
+        ("kind: jars, program: ../program", "of kind java, and no other"),
     ],
 )
 def test_wrong_entry(clone: Clone, entry: str, says: str) -> None:
+    (clone.root / "program").mkdir()
+    (clone.root / "program/A.java").touch()
     clone.add("thing", entry, PIN)
     with pytest.raises(BomError, match=f"component thing .*{says}"):
         load_bom(clone.bom)
@@ -68,6 +73,17 @@ def test_id_follows_the_lock_and_the_hosts_python(clone: Clone) -> None:
     newer, unchanged = (load_bom(clone.bom).id(name) for name in names)
     assert newer != locked
     assert unchanged == other
+
+
+def test_id_follows_the_sources_of_a_program(clone: Clone) -> None:
+    source = clone.root / "program/A.java"
+    source.parent.mkdir()
+    source.write_text("class A {}")
+    clone.add("thing", "kind: java, program: ../program", f"{HASH}  g/a/1/a-1.jar\n")
+    before = load_bom(clone.bom).id("thing")
+    assert load_bom(clone.bom).id("thing") == before
+    source.write_text("class A { int a; }")
+    assert load_bom(clone.bom).id("thing") != before
 
 
 @pytest.mark.parametrize(

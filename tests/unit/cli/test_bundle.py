@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 from millrace.cli import app
 from millrace.models import Bundle
 from tests.unit.models import arithmetic
+from tests.unit.models.pmml import written
 
 ROWS = [{"a": float(i), "b": i / 7, "total": i + i / 7} for i in range(20)]
 
@@ -58,6 +59,22 @@ def test_an_onnx_model_with_answers_among_its_rows(tmp_path: Path) -> None:
     wrong = (*words[:-1], tmp_path / "wrong", "--made-by", "x")
     assert problem(*wrong).startswith("The gate refuses this model: output 'total' differs")
     assert not (tmp_path / "wrong").exists()
+
+
+@pytest.mark.usefixtures("pmml4s")
+def test_a_pmml_document_and_which_runtime_it_takes(tmp_path: Path) -> None:
+    content = written.document(written.tree(written.leaf(written.compared("size", "lessThan", "9"), "a")))
+    (tmp_path / "model.pmml").write_bytes(content)
+    (tmp_path / "rows.csv").write_text("city,size,kind\nOslo,1,a\nLima,2,a\n")
+    words = (tmp_path / "model.pmml", "--rows", tmp_path / "rows.csv", "--out")
+    assert bundle(*words, tmp_path / "onnx").output.startswith("runtime onnx: the document was converted\n")
+    content = content.replace(b'name="size"/>', b'name="size" missingValueReplacement="7"/>')
+    (tmp_path / "model.pmml").write_bytes(content)
+    said = bundle(*words, tmp_path / "pmml")
+    assert said.exit_code == 0, said.output
+    assert "runtime pmml, the document as it is, computed by PMML4S in a JVM" in said.output
+    assert "missingValueReplacement='7'" in said.output
+    assert Bundle.load(tmp_path / "pmml").manifest.runtime == "pmml"
 
 
 def test_a_bundle_that_is_wrong_is_told(tmp_path: Path) -> None:

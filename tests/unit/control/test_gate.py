@@ -11,6 +11,7 @@ from millrace.control import gate
 from millrace.control.deployer import Refused
 from millrace.models.frameworks import bundle_python
 from tests.unit.serving.bundles import make_bundle
+from tests.unit.serving.pmml.documents import write
 
 CODE = """
 class Own:
@@ -29,6 +30,16 @@ def test_an_onnx_model_is_verified_before_a_replica_is_bothered(
     monkeypatch.setattr(gate, "fetch_bundle", lambda *_: wrong)
     with pytest.raises(Refused, match="does not pass the gate"):
         check("tiny", "1")
+
+
+def test_a_document_for_a_jvm_is_left_to_the_replicas(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = write(tmp_path / "bundle")
+    # There is no sidecar where control runs.
+    monkeypatch.setenv("MILLRACE_PMML_SOCKET", str(tmp_path / "none"))
+    monkeypatch.setattr(gate, "fetch_bundle", lambda *_: bundle)
+    assert gate.Gate("", tmp_path, None)("near", "1") == bundle.digest
 
 
 def test_the_code_of_a_python_model_is_not_run_by_control(

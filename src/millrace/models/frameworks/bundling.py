@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,12 +39,14 @@ def bundle_file(
     made_by: str | None = None,
     code: PythonCode | None = None,
     most_rows: int = MOST_ROWS,
+    report: Callable[[str], None] = lambda line: None,
 ) -> Bundle:
     """A bundle in `path` of the model in a file or folder, with the sample rows of another file.
 
     `kind` is one of `files.KINDS`, else told by the file. `outputs` names what a Keras or PyTorch model
     gives, or chooses columns of a Spark pipeline. Answers of `made_by`, the framework that trained the model,
     stand beside the inputs for ONNX, and may for PMML and Spark. `code` is for Python and MLflow models.
+    `report` is told what was chosen, where there is a choice.
     Raises CannotBundle, MissingExtra, FileExistsError, VerificationFailed.
     """
     kind = kind or kind_of(model)
@@ -52,8 +54,9 @@ def bundle_file(
     if kind == "pickle":
         kind, found = read_pickle(model)
     if kind == "pmml":
+        sample = None if rows is None else read_rows(rows)
         return frameworks.bundle_pmml(
-            model, path, None if rows is None else read_rows(rows), framework=made_by, most_rows=most_rows
+            model, path, sample, framework=made_by, most_rows=most_rows, report=report
         )
     if rows is None:
         raise CannotBundle("sample rows are needed, like those that the model will be asked: --rows FILE")

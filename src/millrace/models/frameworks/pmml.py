@@ -1,9 +1,11 @@
-"""PMML documents by our own converter; a document brings its answers, or its rows do."""
+"""PMML documents: by our own converter, or as they are; a document brings its answers, or its rows do."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from onnx import TensorProto
@@ -13,6 +15,9 @@ from millrace.models.frameworks.errors import CannotBundle
 from millrace.models.frameworks.finish import finish
 from millrace.models.frameworks.samples import MOST_ROWS, Rows, tensors, thinned
 
+if TYPE_CHECKING:
+    from millrace.models.pmml.document import Element
+
 
 def bundle_pmml(
     document: str | os.PathLike[str] | bytes,
@@ -21,18 +26,22 @@ def bundle_pmml(
     *,
     framework: str | None = None,
     most_rows: int = MOST_ROWS,
+    report: Callable[[str], None] = lambda line: None,
 ) -> Bundle:
-    """A bundle of a PMML document.
+    """A bundle of a PMML document: of the runtime `onnx` if it can be converted exactly, else `pmml`.
 
     The answers are those of the program that trained the model, `framework`: the document carries them as
     ModelVerification, or `rows` have them beside the inputs, under the target's name, and under
     `probability(CLASS)` for each class. Only outputs that are answered are served.
+    `report` is told which runtime it became, and why. The runtime `pmml` needs Java here, for the gate.
     Raises CannotBundle, FileExistsError, and VerificationFailed from the gate.
     """
-    from millrace.models.pmml import InvalidDocument, answers, convert
+    from millrace.models.frameworks.pmml4s import bundle_document
+    from millrace.models.pmml import InvalidDocument, UnsupportedElement, answers, convert
 
     try:
         converted = convert(document)
+        report("runtime onnx: the document was converted")
         columns = answers.embedded(converted) if rows is None else tensors(thinned(rows, most_rows))
         if columns is None:
             raise CannotBundle(
@@ -40,6 +49,10 @@ def bundle_pmml(
                 f"that trained the model, in a column {converted.target!r}"
             )
         given = answers.outputs(converted, columns)
+    except UnsupportedElement as error:
+        report(f"runtime pmml, the document as it is, computed by PMML4S in a JVM: {error}")
+        content = document if isinstance(document, bytes) else Path(document).read_bytes()
+        return bundle_document(content, path, rows, framework=framework, most_rows=most_rows)
     except InvalidDocument as error:
         raise CannotBundle(str(error)) from error
     model = converted.model
@@ -51,7 +64,7 @@ def bundle_pmml(
     given = {value.name: _answer(given[value.name], value.type.tensor_type.elem_type) for value in keep}
     del model.graph.output[:]
     model.graph.output.extend(keep)
-    return finish(path, model, inputs, given, framework or _application(converted.document))
+    return finish(path, model, inputs, given, framework or application(converted.document))
 
 
 def _input(columns: Mapping[str, np.ndarray], name: str, text: bool) -> np.ndarray:
@@ -78,8 +91,8 @@ def _answer(array: np.ndarray, element: int) -> np.ndarray:
         ) from error
 
 
-def _application(document: object) -> str:
+def application(document: Element) -> str:
     """What the document's header says made it."""
-    header = document.first("Header")  # type: ignore[attr-defined]
+    header = document.first("Header")
     made_by = header.first("Application") if header else None
     return f"{made_by.get('name')} {made_by.get('version', '')}".strip() if made_by else "PMML"

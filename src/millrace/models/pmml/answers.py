@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 
-from millrace.models.pmml.convert import LABEL, PREDICTION, PROBABILITIES, Converted
+from millrace.models.pmml.convert import LABEL, PREDICTION, PROBABILITIES
 from millrace.models.pmml.document import Element
 from millrace.models.pmml.errors import InvalidDocument
 
 
-def embedded(converted: Converted) -> dict[str, np.ndarray] | None:
-    """The columns [N] of the document's ModelVerification as text; None when it has none."""
+class Meaning(Protocol):
+    """What a document predicts: `target` may be empty, `classes` is the order of its probabilities."""
+
+    @property
+    def target(self) -> str: ...
+    @property
+    def classes(self) -> Sequence[str]: ...
+    @property
+    def document(self) -> Element: ...
+
+
+def embedded(converted: Meaning, *, gaps: bool = False) -> dict[str, np.ndarray] | None:
+    """The columns [N] of the document's ModelVerification as text; None when it has none.
+
+    With `gaps` a row may leave out a column, which then is empty.
+    """
     verification = next((m.first("ModelVerification") for m in converted.document if _has(m)), None)
     if verification is None:
         return None
@@ -20,11 +35,11 @@ def embedded(converted: Converted) -> dict[str, np.ndarray] | None:
     for field in verification.one("VerificationFields").all("VerificationField"):
         column = field.get("column", field.get("field"))
         # A column may be written with a prefix: data:x1.
-        columns[field.get("field")] = _cells(verification, column.rsplit(":", 1)[-1])
+        columns[field.get("field")] = _cells(verification, column.rsplit(":", 1)[-1], gaps)
     return {name: np.array(values, object) for name, values in columns.items()}
 
 
-def outputs(converted: Converted, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def outputs(converted: Meaning, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Those outputs of the converted model that the columns hold answers for.
 
     A label or number is under the target's name, `label`, `prediction`, or the document's own name for it;
@@ -45,7 +60,7 @@ def outputs(converted: Converted, columns: Mapping[str, np.ndarray]) -> dict[str
         candidates = (f"probability({label})", f"probability_{label}", *names.get(label, []))
         shares.append(next((columns[name] for name in candidates if name in columns), None))
     if shares and all(share is not None for share in shares):
-        together = [np.asarray(share, np.float64).reshape(-1) for share in shares if share is not None]
+        together = [numbers(share).reshape(-1) for share in shares if share is not None]
         found[PROBABILITIES] = np.stack(together, axis=1)
     if not found:
         raise InvalidDocument(
@@ -56,7 +71,16 @@ def outputs(converted: Converted, columns: Mapping[str, np.ndarray]) -> dict[str
     return found
 
 
-def _output_names(converted: Converted) -> dict[str, list[str]]:
+def numbers(array: np.ndarray) -> np.ndarray:
+    """An array as doubles; an empty text is a missing one, NaN. Raises ValueError."""
+    if array.dtype.kind == "O":
+        array = np.array(
+            ["nan" if isinstance(value, str) and not value.strip() else value for value in array.flat], object
+        ).reshape(array.shape)
+    return np.asarray(array, np.float64)
+
+
+def _output_names(converted: Meaning) -> dict[str, list[str]]:
     """The document's names for the probability of each class, and for the result itself under ''."""
     names: dict[str, list[str]] = {}
     for field in _output_fields(converted):
@@ -68,7 +92,7 @@ def _output_names(converted: Converted) -> dict[str, list[str]]:
     return names
 
 
-def _mapped_back(converted: Converted, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _mapped_back(converted: Meaning, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Labels out of a column that the document makes of them by a table, as Spark's numbered labels."""
     for field in _output_fields(converted):
         table = field.first("MapValues")
@@ -88,7 +112,7 @@ def _mapped_back(converted: Converted, columns: Mapping[str, np.ndarray]) -> dic
     return {}
 
 
-def _output_fields(converted: Converted) -> list[Element]:
+def _output_fields(converted: Meaning) -> list[Element]:
     outputs = [model.first("Output") for model in converted.document]
     return [field for output in outputs if output for field in output.all("OutputField")]
 
@@ -97,11 +121,11 @@ def _has(element: Element) -> bool:
     return element.first("ModelVerification") is not None
 
 
-def _cells(verification: Element, column: str) -> list[str]:
+def _cells(verification: Element, column: str, gaps: bool) -> list[str]:
     cells = []
     for row in verification.one("InlineTable").all("row"):
         cell = row.first(column)
-        if cell is None:
+        if cell is None and not gaps:
             raise InvalidDocument(f"a row of ModelVerification has no {column}: rows with gaps are not read")
-        cells.append(cell.text)
+        cells.append(cell.text if cell else "")
     return cells
