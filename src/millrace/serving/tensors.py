@@ -58,15 +58,14 @@ class InputReader:
         """Whether each value is of a type that it makes arrays of."""
         return self._types.issuperset(map(type, values))
 
+    def fits(self, values: list[Any]) -> bool:
+        """Whether no value becomes infinite; a whole number out of range is told when an array is made."""
+        largest = self._largest
+        return largest == math.inf or -largest <= min(values) <= max(values) <= largest
+
     def of_row(self, values: list[Any]) -> NDArray[Any]:
-        """The array of one row's `width` values, which are of the right type already; raises `BadRequest`."""
-        try:
-            largest = self._largest
-            if largest != math.inf and not -largest <= min(values) <= max(values) <= largest:
-                raise OverflowError
-            return np.array([values], self.dtype)
-        except OverflowError:
-            raise self.bad(f"holds a number out of the range of {self.datatype}") from None
+        """The array of one row's `width` values, of which each is of the right type; raises `BadRequest`."""
+        return self._array([values])
 
     def of_values(self, values: list[Any], shape: list[int]) -> NDArray[Any]:
         """The array of flat values; raises `BadRequest`."""

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from numpy.typing import NDArray
 
-from millrace.serving.calls import Answer, Call, Signature
+from millrace.serving.calls import Answer, Call, Row, Signature
 from millrace.serving.encodings import pack, unpack
 from millrace.serving.errors import BadRequest, Unanswered, brief
 from millrace.serving.http import Request, Response
@@ -32,6 +31,7 @@ class V1:
         self._max_body = max_body
         self._readers = list(signature.inputs.values())
         self._decode = _rows_decoder(self._readers)
+        self._flat = all(reader.row_shapes for reader in self._readers)
 
     def read(self, request: Request) -> Call:
         """The call that a request makes; raises `Unanswered`."""
@@ -87,13 +87,13 @@ class V1:
     def _call(
         self, columns: list[list[Any]], rows: int, request: Request, *, by_row: bool, typed: bool = False
     ) -> Call:
-        inputs: dict[str, NDArray[Any]] = {}
-        for reader, values in zip(self._readers, columns, strict=True):
-            if typed and rows == 1 and reader.row_shapes:
-                inputs[reader.name] = reader.of_row(values)
-            else:
-                inputs[reader.name] = reader.of_values(values, [rows, *reader.shape[1:]])
-        return Call(inputs, self._signature.output_names, rows, (request, by_row))
+        said = (request, by_row)
+        pairs = list(zip(self._readers, columns, strict=True))
+        if typed and rows == 1 and self._flat and all(reader.fits(values) for reader, values in pairs):
+            row = Row({reader.name: values for reader, values in pairs}, self._signature.inputs)
+            return Call(row, self._signature.output_names, rows, said)
+        inputs = {reader.name: reader.of_values(v, [rows, *reader.shape[1:]]) for reader, v in pairs}
+        return Call(inputs, self._signature.output_names, rows, said)
 
     def _limit(self, rows: int) -> None:
         if rows > self._signature.max_rows:

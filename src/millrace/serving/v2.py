@@ -9,7 +9,7 @@ import msgspec
 from numpy.typing import NDArray
 
 from millrace.serving import binary
-from millrace.serving.calls import Answer, Call, Signature
+from millrace.serving.calls import Answer, Call, Row, Signature
 from millrace.serving.encodings import pack, unpack
 from millrace.serving.errors import BadRequest, Unanswered, brief
 from millrace.serving.http import Request, Response, error
@@ -148,7 +148,7 @@ class V2:
             as_bytes = _binary_outputs(asked, outputs)
         said = (request, asked, as_bytes)
         if not blob and isinstance(asked, InferRequest) and (row := self._row(asked.inputs)):
-            return Call(row, outputs, 1, said)
+            return Call(Row(row, signature.inputs), outputs, 1, said)
         given: list[tuple[str, NDArray[Any]]] = []
         for each in asked.inputs:
             reader, data = signature.input(each.name), each.data
@@ -167,10 +167,10 @@ class V2:
             raise BadRequest(f"{len(blob)} bytes of binary data belong to no input, see binary_data_size")
         return signature.call(given, outputs, said)
 
-    def _row(self, inputs: list[InferInput[Any]]) -> dict[str, NDArray[Any]] | None:
+    def _row(self, inputs: list[InferInput[Any]]) -> dict[str, list[Any]] | None:
         """All inputs when they are the flat values of one row, the way most requests are."""
         readers = self._signature.inputs
-        row: dict[str, NDArray[Any]] = {}
+        row: dict[str, list[Any]] = {}
         for each in inputs:
             reader, data = readers.get(each.name), each.data
             if (
@@ -180,9 +180,10 @@ class V2:
                 or type(data) is not list
                 or len(data) != reader.width
                 or not (self._typed or reader.takes(data))
+                or not reader.fits(data)
             ):
                 return None
-            row[each.name] = reader.of_row(data)
+            row[each.name] = data
         return row if len(row) == len(inputs) == len(readers) else None
 
     def write(self, call: Call, answer: Answer) -> Response:
