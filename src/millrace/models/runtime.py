@@ -118,19 +118,20 @@ class OnnxModel:
         return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
     def run_row(self, row: Mapping[str, list[Any]], outputs: Sequence[str]) -> dict[str, np.ndarray]:
-        """What `run` gives for one row, from lists of the values of its inputs [1, width]: no arrays are made.
+        """What `run` gives for one row, from lists of the values of its inputs [1, width]: without arrays.
 
-        The values must be of the inputs' types. Raises OverflowError for a whole number out of its range.
+        The values must be of the inputs' types, and the outputs are good until this thread's next call.
+        Raises struct.error or OverflowError for a number that an input cannot hold.
         """
         if row.keys() != self._names:
             raise self._other(row)
         pair = self._pair()
         if self._columns:
-            pair.inputs[self._columns.name][:] = self._columns.row(row)
+            pair.fill(self._columns.name, self._columns.row(row))
         else:
             for name, values in row.items():
-                pair.inputs[name][:] = values
-        return pair.run(list(outputs))
+                pair.fill(name, values)
+        return pair.run(list(outputs), keep=False)
 
     def close(self) -> None:
         """Nothing to do: the session goes with the last call that uses it."""

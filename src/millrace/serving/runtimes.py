@@ -46,7 +46,8 @@ class Runtime(Protocol):
 
 
 #: `run` for a single row, from lists of the values of all inputs [1, width], which are of the right types.
-#: A runtime that runs on the event loop may have it as `run_row`: lists become arrays nowhere then.
+#: A runtime that runs on the event loop may have it as `run_row`: lists become arrays nowhere then, and what
+#: it returns is written before the next call.
 RunRow = Callable[[Mapping[str, list[Any]], Sequence[str]], dict[str, NDArray[Any]]]
 
 

@@ -18,8 +18,6 @@ KINDS: dict[str, type] = {"BOOL": bool, "BYTES": str} | {
 }
 _WORDS = {bool: "true or false", int: "whole numbers", float: "numbers", str: "strings"}
 _DECODERS = {kind: msgspec.json.Decoder(list[kind]) for kind in _WORDS}  # type: ignore[valid-type]
-# Beyond it a number becomes infinite, which nobody asked for. Beyond that of FP64 none can be read.
-_LARGEST = {name: float(np.finfo(DATATYPES[name]).max) for name in ("FP16", "FP32")}
 
 
 class InputReader:
@@ -41,7 +39,6 @@ class InputReader:
             self.row_shapes = [[1, self.width], [1]] if self.width == 1 else [[1, self.width]]
         self._types = {float, int} if self.kind is float else {self.kind}
         self._decode = _DECODERS[self.kind].decode
-        self._largest = _LARGEST.get(datatype, math.inf)
 
     def check(self, datatype: str, shape: list[int], max_rows: int) -> list[int]:
         """The shape of the array for what a request declares; raises `BadRequest` that names the input."""
@@ -57,11 +54,6 @@ class InputReader:
     def takes(self, values: list[Any]) -> bool:
         """Whether each value is of a type that it makes arrays of."""
         return self._types.issuperset(map(type, values))
-
-    def fits(self, values: list[Any]) -> bool:
-        """Whether no value becomes infinite; a whole number out of range is told when an array is made."""
-        largest = self._largest
-        return largest == math.inf or -largest <= min(values) <= max(values) <= largest
 
     def of_row(self, values: list[Any]) -> NDArray[Any]:
         """The array of one row's `width` values, of which each is of the right type; raises `BadRequest`."""

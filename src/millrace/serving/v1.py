@@ -89,7 +89,7 @@ class V1:
     ) -> Call:
         said = (request, by_row)
         pairs = list(zip(self._readers, columns, strict=True))
-        if typed and rows == 1 and self._flat and all(reader.fits(values) for reader, values in pairs):
+        if typed and rows == 1 and self._flat:
             row = Row({reader.name: values for reader, values in pairs}, self._signature.inputs)
             return Call(row, self._signature.output_names, rows, said)
         inputs = {reader.name: reader.of_values(v, [rows, *reader.shape[1:]]) for reader, v in pairs}

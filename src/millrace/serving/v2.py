@@ -180,7 +180,6 @@ class V2:
                 or type(data) is not list
                 or len(data) != reader.width
                 or not (self._typed or reader.takes(data))
-                or not reader.fits(data)
             ):
                 return None
             row[each.name] = data
