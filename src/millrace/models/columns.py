@@ -53,7 +53,7 @@ class Columns:
         joined = np.empty((rows, len(self._items)), self._dtype)
         for place, (name, table) in enumerate(self._items):
             column = inputs[name].reshape(rows)
-            joined[:, place] = column if table is None else [table[text] for text in column.tolist()]
+            joined[:, place] = column if table is None else list(map(table.__getitem__, column.tolist()))
         return {self.name: joined}
 
 
