@@ -12,6 +12,10 @@ import onnxruntime as ort  # type: ignore[import-untyped]
 
 from millrace.models.tensors import DATATYPES, Tensor
 
+# numpy's letters are struct's, but for 8 bytes where sizes are standard (`=`). Only there struct refuses a
+# number that is too large for FP32, which otherwise becomes infinite.
+_STANDARD = str.maketrans("lL", "qQ")
+
 
 class Pair:
     """Arrays of two rows for all inputs of a model: filling them costs less than making them. For one thread.
@@ -88,7 +92,8 @@ def _fill(array: np.ndarray) -> Callable[..., None]:
             flat[:] = values
 
         return assign
-    return partial(Struct(f"{array.size}{array.dtype.char}").pack_into, array.data.cast("B"), 0)
+    letter = array.dtype.char.translate(_STANDARD)
+    return partial(Struct(f"={array.size}{letter}").pack_into, array.data.cast("B"), 0)
 
 
 def _first(names: Sequence[str], results: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
