@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
 
 _ML = "ai.onnx.ml"
+_STANDARD = ("", "ai.onnx")
 # Among the numbers of nodes that read a value: the model's caller does.
 _OUTPUT = -1
 
@@ -70,6 +71,8 @@ def join(content: bytes, inputs: Sequence[Tensor]) -> Joined | None:
 
     Raises what onnx raises for bytes that are no model.
     """
+    if len(inputs) < 2 or any(tuple(tensor.shape) != (-1, 1) for tensor in inputs):
+        return None  # before a large model is read for nothing
     from onnx import helper, load_from_string
 
     model = load_from_string(content)
@@ -101,7 +104,7 @@ class _End:
 
 def _find(graph: GraphProto, inputs: Sequence[Tensor]) -> tuple[Columns, frozenset[int]] | None:
     """The columns of a graph, and the numbers of the nodes that only look up and join them."""
-    if {i.name for i in graph.input} != {t.name for t in inputs}:
+    if not _declares(graph, inputs):
         return None
     if any(a.HasField("g") or a.graphs for node in graph.node for a in node.attribute):
         return None  # a graph inside a node may read anything
@@ -128,6 +131,17 @@ def _find(graph: GraphProto, inputs: Sequence[Tensor]) -> tuple[Columns, frozens
     return Columns(joined, datatype, tables), past | {number}
 
 
+def _declares(graph: GraphProto, inputs: Sequence[Tensor]) -> bool:
+    """Whether a graph has these inputs and no others, columns of these datatypes."""
+    from onnx import helper
+
+    wanted = {t.name: helper.np_dtype_to_tensor_dtype(DATATYPES[t.datatype]) for t in inputs}
+    types = {value.name: value.type.tensor_type for value in graph.input}
+    return {name: kind.elem_type for name, kind in types.items()} == wanted and all(
+        len(kind.shape.dim) == 2 and kind.shape.dim[1].dim_value in (0, 1) for kind in types.values()
+    )
+
+
 def _readers(graph: GraphProto) -> dict[str, list[int]]:
     """The numbers of the nodes that read each value."""
     readers: dict[str, list[int]] = {}
@@ -143,18 +157,16 @@ def _follow(graph: GraphProto, readers: Mapping[str, Sequence[int]], tensor: Ten
     """The end of a column that nothing else reads on its way into a Concat."""
     value, datatype, table = tensor.name, tensor.datatype, None
     past: set[int] = set()
-    if tuple(tensor.shape) != (-1, 1):
-        return None
     while len(readers.get(value, ())) == 1 and (number := readers[value][0]) != _OUTPUT:
         node = graph.node[number]
-        if node.op_type == "Concat":
+        if node.op_type == "Concat" and node.domain in _STANDARD:
             return _End(tensor.name, datatype, table, value, frozenset(past), number)
         if node.op_type == "LabelEncoder" and node.domain == _ML and datatype == "BYTES":
             looked_up = _table(node)
             if looked_up is None:
                 return None
             datatype, table = looked_up
-        elif node.op_type != "Identity":
+        elif node.op_type != "Identity" or node.domain not in _STANDARD:
             return None
         past.add(number)
         value = node.output[0]

@@ -56,7 +56,7 @@ class OnnxModel:
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         try:
             content = bundle.read(MODEL)
-            joined = join(content, bundle.inputs) if len(bundle.inputs) > 1 else None
+            joined = join(content, bundle.inputs)
             # If it may be whole, ONNX Runtime reads it itself: two copies are never in memory.
             del content
             source = joined.model if joined else str(bundle.path / MODEL)

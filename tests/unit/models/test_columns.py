@@ -124,6 +124,11 @@ def test_columns_are_joined_in_the_models_order() -> None:
     assert joined_of(made) == ["Add"]
 
 
+def wide(made: ModelProto) -> ModelProto:
+    made.graph.input[1].type.tensor_type.shape.dim[1].dim_value = 2
+    return made
+
+
 def branch() -> GraphProto:
     """A branch that reads a column of the graph around it."""
     value = helper.make_tensor_value_info("inner", TensorProto.DOUBLE, None)
@@ -154,6 +159,7 @@ def branch() -> GraphProto:
         pytest.param(
             lambda: model([encoder("example"), concat(), TWICE]), id="an operator only bears the name"
         ),
+        pytest.param(lambda: wide(model([encoder(), concat(), TWICE])), id="a column is wide in the model"),
     ],
 )
 def test_a_model_that_does_more_with_its_columns_stays_whole(make: Callable[[], ModelProto]) -> None:
@@ -171,7 +177,12 @@ def test_a_model_with_a_graph_inside_stays_whole() -> None:
 
 def test_a_model_with_other_inputs_than_declared_stays_whole() -> None:
     made = model([encoder(), concat(), TWICE]).SerializeToString()
-    wide = [INPUTS[0], Tensor("size", "FP64", (-1, 2))]
     assert join(made, INPUTS)
+    for other in (
+        Tensor("size", "FP64", (-1, 2)),
+        Tensor("size", "FP32", (-1, 1)),
+        Tensor("a", "FP64", (-1, 1)),
+    ):
+        assert join(made, [INPUTS[0], other]) is None
     assert join(made, INPUTS[:1]) is None
-    assert join(made, wide) is None
+    assert join(made, [*INPUTS, Tensor("a", "FP64", (-1, 1))]) is None
