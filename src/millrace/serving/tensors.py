@@ -33,10 +33,6 @@ class InputReader:
         self.nullable = nullable and self.kind is float
         self.width = math.prod(self.shape[1:])
         self._rest = self.shape[1:]
-        # Shapes of a single row that `of_row` makes an array of.
-        self.row_shapes: list[list[int]] = []
-        if len(self.shape) == 2:
-            self.row_shapes = [[1, self.width], [1]] if self.width == 1 else [[1, self.width]]
         self._types = {float, int} if self.kind is float else {self.kind}
         self._decode = _DECODERS[self.kind].decode
 
