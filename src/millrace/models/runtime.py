@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort  # type: ignore[import-untyped]
 
 from millrace.models.bundle import MODEL, Bundle, InvalidBundle
+from millrace.models.columns import join
 from millrace.models.pair import Pair
 from millrace.models.tensors import Tensor
 
@@ -53,10 +55,12 @@ class OnnxModel:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         try:
-            # Checked, and then read by ONNX Runtime itself: two copies are never in memory.
-            bundle.read(MODEL)
-            place = str(bundle.path / MODEL)
-            self.session = ort.InferenceSession(place, options, providers=["CPUExecutionProvider"])
+            content = bundle.read(MODEL)
+            joined = join(content, bundle.inputs)
+            # If it may be whole, ONNX Runtime reads it itself: two copies are never in memory.
+            del content
+            source = joined.model if joined else str(bundle.path / MODEL)
+            self.session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's errors share no base class
             if isinstance(error, InvalidBundle):
                 raise
@@ -65,12 +69,15 @@ class OnnxModel:
         self.outputs = bundle.outputs
         self._local = threading.local()
         self._output_names = [tensor.name for tensor in bundle.outputs]
-        surplus = {i.name for i in self.session.get_inputs()} - {t.name for t in bundle.inputs}
+        self._names = {tensor.name for tensor in bundle.inputs}
+        self._columns = joined.columns if joined else None
+        self._taken = (joined.columns.tensor,) if joined else bundle.inputs
+        surplus = {i.name for i in self.session.get_inputs()} - {t.name for t in self._taken}
         if surplus:
             raise InvalidBundle(
                 f"{MODEL} wants an input {sorted(surplus)[0]!r} that the bundle does not declare"
             )
-        _check("input", bundle.inputs, self.session.get_inputs())
+        _check("input", self._taken, self.session.get_inputs())
         _check("output", bundle.outputs, self.session.get_outputs())
 
     def run(
@@ -87,20 +94,19 @@ class OnnxModel:
         Raises ValueError when there is no row or row counts differ, TimeoutError.
         """
         names = list(outputs) if outputs is not None else self._output_names
-        rows = len(next(iter(inputs.values()), ()))
-        if rows == 1:
-            if len(inputs) != len(self.inputs):
-                raise ValueError(f"inputs are missing; got {sorted(inputs)}")
-            pair = self._pair()
-            for name, array in inputs.items():
-                if len(array) != 1:
-                    raise _uneven(inputs)
-                pair.inputs[name][:] = array
-            return pair.run(names)
+        if inputs.keys() != self._names:
+            raise self._other(inputs)
+        rows = len(next(iter(inputs.values())))
         if rows == 0 or any(len(array) != rows for array in inputs.values()):
             raise _uneven(inputs)
         if rows <= MAX_ROWS:
-            return dict(zip(names, self.session.run(names, dict(inputs)), strict=True))
+            given = self._columns.join(inputs, rows) if self._columns else dict(inputs)
+            if rows > 1:
+                return dict(zip(names, self.session.run(names, given), strict=True))
+            pair = self._pair()
+            for name, array in given.items():
+                pair.inputs[name][:] = array
+            return pair.run(names)
         end = math.inf if timeout is None else time.monotonic() + timeout
         parts = []
         for start in range(0, rows, MAX_ROWS):
@@ -111,15 +117,37 @@ class OnnxModel:
             )
         return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
+    def run_row(self, row: Mapping[str, list[Any]], outputs: Sequence[str]) -> dict[str, np.ndarray]:
+        """What `run` gives for one row, from lists of the values of its inputs [1, width]: without arrays.
+
+        The values must be of the inputs' types, and the outputs are good until this thread's next call.
+        Raises struct.error or OverflowError for a number that an input cannot hold.
+        """
+        if row.keys() != self._names:
+            raise self._other(row)
+        pair = self._pair()
+        if self._columns:
+            pair.fill(self._columns.name, self._columns.row(row))
+        else:
+            for name, values in row.items():
+                pair.fill(name, values)
+        return pair.run(list(outputs), keep=False)
+
     def close(self) -> None:
         """Nothing to do: the session goes with the last call that uses it."""
+
+    def _other(self, inputs: Iterable[str]) -> ValueError:
+        missing = sorted(self._names.difference(inputs))
+        if missing:
+            return ValueError(f"inputs are missing, {missing[0]!r} among them; got {sorted(inputs)}")
+        return ValueError(f"there are inputs that the model does not take; got {sorted(inputs)}")
 
     def _pair(self) -> Pair:
         """This thread's."""
         try:
             pair: Pair = self._local.pair
         except AttributeError:
-            pair = self._local.pair = Pair(self.session, self.inputs, self._output_names)
+            pair = self._local.pair = Pair(self.session, self._taken, self._output_names)
         return pair
 
 

@@ -29,6 +29,7 @@ class Batcher:
 
     async def run(self, call: Call) -> Arrays:
         """The outputs of `call`; raises what computing it alone would raise."""
+        _ = call.inputs  # or it is refused here, before it is among others
         loop = asyncio.get_running_loop()
         if self._calls and self._rows + call.rows > self.rows:
             self._flush()

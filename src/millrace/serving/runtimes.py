@@ -45,6 +45,12 @@ class Runtime(Protocol):
         """Let go of everything; nobody calls `run` any more."""
 
 
+#: `run` for a single row, from lists of the values of all inputs [1, width], which are of the right types.
+#: A runtime that runs on the event loop may have it as `run_row`: lists become arrays nowhere then, and what
+#: it returns is written before the next call.
+RunRow = Callable[[Mapping[str, list[Any]], Sequence[str]], dict[str, NDArray[Any]]]
+
+
 def _python(bundle: Bundle) -> Runtime:
     from millrace.serving.python.model import PythonModel
 

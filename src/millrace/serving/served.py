@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from millrace.serving.admission import Admission
 from millrace.serving.batching import Batcher
 from millrace.serving.breaker import CLOSED, Breaker
-from millrace.serving.calls import Answer, Call, Codec
+from millrace.serving.calls import Answer, Call, Codec, Row
 from millrace.serving.errors import BadRequest, Unanswered
 from millrace.serving.fallback import Constant, Unfit, check_stands_in
 from millrace.serving.http import Request, Response
@@ -91,7 +91,10 @@ class Served:
             return self._beside(codec, request, call, began)
         read = version.used = _clock()
         try:
-            outputs = runtime.run(call.inputs, call.outputs)
+            if version.run_row and isinstance(call.given, Row):
+                outputs = version.run_row(call.given.values, call.outputs)
+            else:
+                outputs = runtime.run(call.inputs, call.outputs)
         except Exception:
             # Once more, where there is time to see whose fault it is.
             return self._beside(codec, request, call, began)

@@ -18,7 +18,6 @@ from millrace.serving.internal import Internal
 from millrace.serving.lifecycle import listen_until_told, run_to_its_end
 from millrace.serving.metrics import ServingMetrics
 from millrace.serving.replica import Placed, Replica, Store
-from millrace.serving.store import ReplicaStore
 from millrace.serving.versions import Shelf
 
 log = logging.getLogger("millrace.serving")
@@ -104,8 +103,9 @@ async def _keep(replica: Replica, begin: Callable[[], None], ready: Callable[[],
 
 def run(config: ServingConfig, number: int) -> None:
     """Serve as replica `number` (from 1) until SIGTERM."""
-    # Only here: a server on a folder has no client of Kafka installed.
+    # Only here: a server on a folder has no client of Kafka installed, and needs no registry's.
     from millrace.serving.follower import Follower
+    from millrace.serving.store import ReplicaStore
 
     port = config.port + number - 1
     name = f"{config.name}:{port}"

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from numpy.typing import NDArray
+from msgspec.structs import astuple
 
-from millrace.serving.calls import Answer, Call, Signature
+from millrace.serving.calls import Answer, Call, Row, Signature
 from millrace.serving.encodings import pack, unpack
 from millrace.serving.errors import BadRequest, Unanswered, brief
 from millrace.serving.http import Request, Response
@@ -32,6 +32,10 @@ class V1:
         self._max_body = max_body
         self._readers = list(signature.inputs.values())
         self._decode = _rows_decoder(self._readers)
+        # Names of the columns, if a row of them is a list of single values.
+        self._names = [r.name for r in self._readers if len(r.shape) == 2 and r.width == 1]
+        if len(self._names) < len(self._readers):
+            self._names = []
 
     def read(self, request: Request) -> Call:
         """The call that a request makes; raises `Unanswered`."""
@@ -42,9 +46,13 @@ class V1:
                 rows = [] if asked.inputs else asked.instances
             except (msgspec.MsgspecError, UnicodeError, RecursionError):
                 rows = []
+            if len(rows) == 1 and self._names:
+                values = map(list, zip(astuple(rows[0]), strict=True))
+                row = Row(dict(zip(self._names, values, strict=True)), self._signature.inputs)
+                return Call(row, self._signature.output_names, 1, (request, True))
             if rows:
                 self._limit(len(rows))
-                return self._call(self._columns(rows), len(rows), request, by_row=True, typed=True)
+                return self._call(self._columns(rows), len(rows), request, by_row=True)
         given = _decode(body)
         forms = [form for form in _FORMS if form in given]
         if len(forms) != 1:
@@ -84,15 +92,11 @@ class V1:
         """`{"error": ...}`."""
         return refuse(wrong)
 
-    def _call(
-        self, columns: list[list[Any]], rows: int, request: Request, *, by_row: bool, typed: bool = False
-    ) -> Call:
-        inputs: dict[str, NDArray[Any]] = {}
-        for reader, values in zip(self._readers, columns, strict=True):
-            if typed and rows == 1 and reader.row_shapes:
-                inputs[reader.name] = reader.of_row(values)
-            else:
-                inputs[reader.name] = reader.of_values(values, [rows, *reader.shape[1:]])
+    def _call(self, columns: list[list[Any]], rows: int, request: Request, *, by_row: bool) -> Call:
+        inputs = {
+            reader.name: reader.of_values(values, [rows, *reader.shape[1:]])
+            for reader, values in zip(self._readers, columns, strict=True)
+        }
         return Call(inputs, self._signature.output_names, rows, (request, by_row))
 
     def _limit(self, rows: int) -> None:

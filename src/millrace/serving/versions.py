@@ -15,7 +15,7 @@ from millrace.models import Bundle, verify
 from millrace.models.bundle import MODEL
 from millrace.serving.calls import Signature
 from millrace.serving.records import Record
-from millrace.serving.runtimes import READS_MISSING, Runtime, load_runtime, platform_of
+from millrace.serving.runtimes import READS_MISSING, RunRow, Runtime, load_runtime, platform_of
 
 log = logging.getLogger("millrace.serving")
 Arrays = dict[str, NDArray[Any]]
@@ -43,6 +43,8 @@ class ModelVersion:
         # When it was used last, for the shelf (`perf_counter`).
         self.used = 0.0
         self.runtime: Runtime | None = None
+        # The runtime's short way for a single row, where it has one.
+        self.run_row: RunRow | None = None
         self.platform = platform_of(bundle)
         # Rows that may be computed on the event loop, because it takes no time to speak of.
         self.inline_rows = 0
@@ -76,12 +78,13 @@ class ModelVersion:
             self.inline_rows = max(1, min(_INLINE_ROWS, int(_INLINE_S / each)))
         self._sample = one
         self.size = max(self.size, _resident() - before)
+        self.run_row = getattr(runtime, "run_row", None)
         self.runtime = runtime
 
     def drop(self) -> None:
         """Let the memory go."""
         with self._loading:
-            runtime, self.runtime, self._sample = self.runtime, None, {}
+            runtime, self.runtime, self.run_row, self._sample = self.runtime, None, None, {}
         if runtime:
             runtime.close()
 

@@ -38,7 +38,8 @@ def make(folder: Path) -> None:
 
 def flights() -> Path:
     """The bundle of examples/flights, trained by Spark on this machine and kept: that takes a minute."""
-    sources = [project.root() / "examples/flights", project.root() / "requirements/local.txt"]
+    places = ("examples/flights", "requirements/local.txt", "src/millrace/models/spark")
+    sources = [project.root() / place for place in places]
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     kept = caches / "millrace/bench" / project.digest(sources)
     if not (kept / "bundle").exists():

@@ -181,7 +181,9 @@ def serve(server: Server, models: Path, port: int | None = None) -> str:
     """Start `millrace serve` as (a part of) a server, ready when this returns with its address."""
     port = port or free_ports(1)[0]
     words = [sys.executable, "-m", "millrace.cli", "serve", models, "--port", str(port)]
-    server.start(words, PYTHONPATH=_sources())
+    # Compiled when it starts the second time, as on a host, where all is compiled when it is installed.
+    compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(server.log.parent / "compiled")}
+    server.start(words, PYTHONPATH=_sources(), **compiled)
     server.wait(f"http://127.0.0.1:{port}{_READY}")
     return f"http://127.0.0.1:{port}"
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -13,6 +15,7 @@ from onnx import NodeProto, TensorProto, helper
 
 from millrace.models import OnnxModel, Tensor
 from millrace.models.pair import Pair
+from millrace.models.tensors import DATATYPES
 from tests.unit.models import arithmetic
 
 X = Tensor("x", "INT64", (-1, 1))
@@ -82,4 +85,49 @@ def test_goes_on_after_values_that_cannot_be_computed() -> None:
         with pytest.raises(Exception, match="out of data bounds"):
             ask(chosen, 99)
         assert ask(chosen, 2) == [30]
+    assert chosen.bound
+
+
+VALUES: dict[str, list[Any]] = {
+    "BOOL": [True, False],
+    "BYTES": ["ü", "a\0b"],
+    "FP16": [0.1, -65504.0],
+    "FP32": [0.1, 16777217],
+    "FP64": [0.1, 2**60 + 1],
+} | {
+    name: [np.iinfo(dtype).min, np.iinfo(dtype).max]
+    for name, dtype in DATATYPES.items()
+    if dtype.kind in "iu"
+}
+
+
+def empty(datatype: str) -> Pair:
+    """A pair with the input `x` [N, 2], which computes nothing."""
+    session = pair([helper.make_node("Gather", ["table", "x"], ["y"])], ["N", 1])._session
+    return Pair(session, [Tensor("x", datatype, (-1, 2))], [])
+
+
+@pytest.mark.parametrize("datatype", DATATYPES)
+def test_a_row_is_there_twice_with_the_bits_that_numpy_gives_it(datatype: str) -> None:
+    filled = empty(datatype)
+    filled.fill("x", VALUES[datatype])
+    expected = np.array([VALUES[datatype]] * 2, DATATYPES[datatype])
+    assert filled.inputs["x"].tolist() == expected.tolist()
+    assert filled.inputs["x"].dtype == expected.dtype
+
+
+@pytest.mark.parametrize(
+    ("datatype", "value"),
+    [("INT8", 128), ("UINT8", -1), ("UINT64", 2**64), ("INT64", 2**63), ("FP16", 65520.0), ("FP32", 1e39)],
+)
+def test_a_number_out_of_range_is_not_written_as_another(datatype: str, value: float) -> None:
+    with pytest.raises((OverflowError, struct.error)):
+        empty(datatype).fill("x", [1, value])
+
+
+def test_answers_that_need_not_be_kept_are_those_of_the_last_row() -> None:
+    chosen = pair([helper.make_node("Gather", ["table", "x"], ["y"])], ["N", 1])
+    for value, expected in ((0, 10), (1, 20), (2, 30), (1, 20)):
+        chosen.fill("x", [value])
+        assert chosen.run(["y"], keep=False)["y"].tolist() == [[expected]]
     assert chosen.bound

@@ -34,6 +34,34 @@ def test_a_request_is_answered(server: Running, path: str) -> None:
     }
 
 
+def one_row(x: float, kind: str, count: int) -> dict[str, Any]:
+    values = {"count": count, "kind": kind, "x": x}
+    types = {row["name"]: row["datatype"] for row in ROWS}
+    return {
+        "inputs": [
+            {"name": name, "datatype": types[name], "shape": [1, 1], "data": [value]}
+            for name, value in values.items()
+        ]
+    }
+
+
+def test_single_rows_are_answered_one_after_the_other_and_a_wrong_one_between(server: Running) -> None:
+    for number in (3, 2**63 - 1, 2**63, -(2**63), 4):
+        v1 = {"instances": [{"x": 0.5, "kind": f"ü{number}", "count": number}]}
+        asked = [server.ask("POST", INFER, json=one_row(0.5, f"ü{number}", number))]
+        asked.append(server.ask("POST", "/v1/models/tiny:predict", json=v1))
+        if number == 2**63:
+            for answer in asked:
+                assert answer.status_code == 400
+                assert "'count' holds a number out of the range of INT64" in answer.json()["error"]
+            continue
+        outputs = {each["name"]: each["data"] for each in asked[0].json()["outputs"]}
+        assert outputs == {"score": [1.0], "label": [f"ü{number}"], "number": [number]}
+        assert asked[1].json()["predictions"] == [
+            {"score": [1.0], "label": [f"ü{number}"], "number": [number]}
+        ]
+
+
 def test_a_large_request_is_answered_as_its_rows_alone(server: Running) -> None:
     n = 4001
     rows = [

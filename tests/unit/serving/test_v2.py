@@ -11,7 +11,7 @@ import pytest
 
 from millrace.models import Tensor
 from millrace.models.tensors import DATATYPES
-from millrace.serving.calls import Answer, Call, Signature
+from millrace.serving.calls import Answer, Call, Row, Signature
 from millrace.serving.errors import BadRequest, Unanswered
 from millrace.serving.http import Request, Response
 from millrace.serving.v2 import V2, decode_request
@@ -141,6 +141,40 @@ def test_one_row_of_every_datatype_is_as_the_first_of_two() -> None:
     for name, array in read(request()).items():
         np.testing.assert_array_equal(arrays[name], array[:1])
         assert arrays[name].dtype == array.dtype
+
+
+def with_input(name: str, /, **changes: Any) -> bytes:
+    """One row with changes of an input."""
+    content = one_row()
+    next(each for each in content["inputs"] if each["name"] == name).update(changes)
+    return json.dumps(content).encode()
+
+
+def test_one_row_is_taken_as_it_was_read() -> None:
+    for shape in ([1], [1, 1]):
+        taken = call(SIGNATURE, with_input("x", shape=shape, data=[2])).given
+        assert isinstance(taken, Row)
+        assert taken.values == {"x": [2.0], "wide": [1, 2, 3], "kind": ["a"], "count": [1], "flag": [True]}
+    assert isinstance(call(SIGNATURE, json.dumps(request()).encode()).given, dict)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("x", {"shape": [2, 1]}),
+        ("x", {"shape": []}),
+        ("x", {"data": [1, 2]}),
+        ("x", {"data": []}),
+        ("x", {"datatype": "FP32"}),
+        ("wide", {"shape": [1, 1]}),
+        ("wide", {"shape": [3, 1]}),
+        ("wide", {"data": [1, 2]}),
+        ("wide", {"name": "x", "shape": [1], "datatype": "FP64", "data": [1]}),
+    ],
+)
+def test_one_row_of_another_shape_or_number_is_refused(name: str, changes: dict[str, Any]) -> None:
+    with pytest.raises(BadRequest, match=r"'x'|'wide'"):
+        call(SIGNATURE, with_input(name, **changes))
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,20 @@ class Flow:
             self.define(stage, name, lambda: Vector(width, lambda: value))
             self._outputs[name] = Output(value, TensorProto.DOUBLE, ("N", width))
 
+    def label(self, stage: Stage, votes: str) -> None:
+        """Make the class with the most `votes` [N, classes], the first of equal ones, the prediction."""
+        name = stage.params.get("predictionCol")
+        if not name:
+            return
+        graph = self.graph
+
+        def column() -> Scalar:
+            return Scalar(graph.op("Reshape", flat, graph.shape(-1, 1)), integer=True)
+
+        flat = graph.to_double(graph.op("ArgMax", votes, axis=1, keepdims=0))
+        self.define(stage, name, column)
+        self._outputs[name] = Output(flat, TensorProto.DOUBLE, ("N",))
+
     def model(self, wanted: list[str] | None) -> ModelProto:
         """The ONNX model with the wanted outputs, or all. Raises ConversionError when one does not exist."""
         outputs = dict(self._outputs)

@@ -29,22 +29,23 @@ def logistic_regression(stage: Stage, flow: Flow) -> None:
     margin = graph.op("Add", product, graph.constant(intercept[None]))
     if data["isMultinomial"]:
         classes = len(intercept)
-        label = graph.to_double(graph.op("ArgMax", margin, axis=1, keepdims=1))
         flow.predict(stage, "rawPredictionCol", margin, classes)
         flow.predict(stage, "probabilityCol", graph.op("Softmax", margin, axis=1), classes)
-        flow.predict(stage, "predictionCol", label)
+        flow.label(stage, margin)
     else:
         binary_outputs(stage, flow, margin, scale=1.0)
 
 
 def binary_outputs(stage: Stage, flow: Flow, margin: str, scale: float) -> None:
-    """Outputs of a margin [N, 1], positive for class 1: its probability is 1 / (1 + exp(-scale * margin))."""
+    """Outputs of a margin [N, 1], positive for class 1: its probability is 1 / (1 + exp(-scale * margin)).
+
+    `scale` is a power of two. Both classes go through the logistic function: a node less for a single row,
+    and within a last bit of Spark, which takes one of them as the rest.
+    """
     graph = flow.graph
-    opposite = graph.op("Neg", margin)
-    # As Spark does it: class 0 by the logistic function, class 1 as the rest.
-    scaled = opposite if scale == 1.0 else graph.op("Mul", opposite, graph.constant(scale))
-    zero = graph.op("Sigmoid", scaled)
-    one = graph.op("Sub", graph.constant(1.0), zero)
-    flow.predict(stage, "rawPredictionCol", graph.op("Concat", opposite, margin, axis=1), 2)
-    flow.predict(stage, "probabilityCol", graph.op("Concat", zero, one, axis=1), 2)
-    flow.predict(stage, "predictionCol", graph.to_double(graph.op("Greater", margin, graph.constant(0.0))))
+    both = graph.op("Mul", margin, graph.constant(np.array([[-scale, scale]])))
+    raw = both if scale == 1.0 else graph.op("Mul", both, graph.constant(1.0 / scale))
+    flow.predict(stage, "rawPredictionCol", raw, 2)
+    flow.predict(stage, "probabilityCol", graph.op("Sigmoid", both), 2)
+    # A margin of zero is class 0, the first of two equal ones.
+    flow.label(stage, both)

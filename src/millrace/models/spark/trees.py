@@ -71,7 +71,7 @@ def _vote(stage: Stage, flow: Flow, votes: str) -> None:
     total = graph.op("ReduceSum", votes, graph.shape(1), keepdims=1)
     flow.predict(stage, "rawPredictionCol", votes, classes)
     flow.predict(stage, "probabilityCol", graph.op("Div", votes, total), classes)
-    flow.predict(stage, "predictionCol", graph.to_double(graph.op("ArgMax", votes, axis=1, keepdims=1)))
+    flow.label(stage, votes)
 
 
 def _leaf_rows(stage: Stage, flow: Flow, trees: list[Tree], row: Callable[[Node], np.ndarray]) -> str:
