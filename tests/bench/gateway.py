@@ -2,13 +2,15 @@
 
     MILLRACE_SITE_DIR=... python -m tests.bench.gateway [requests]
 
-The backend is a prediction server's constant answer (GET /v2/health/live).
+The backend is a prediction server's constant answer (GET /v2/health/live). Then a thousand predictions of `iris`
+(`millrace train iris; millrace deploy iris`) are asked for in each of thirty seconds, while the idle rest of the site runs.
 """
 
 from __future__ import annotations
 
 import base64
 import http.client
+import json
 import os
 import ssl
 import statistics
@@ -19,11 +21,16 @@ from typing import Any
 
 import testinfra
 
+from tests.bench.serving import steady
+from tests.bench.serving.load import Ask
 from tests.site import checks
 from tests.site.live import SITE
 
 HOST, PORT = SITE.gateway.rsplit(":", 1)
 PATH = "/v2/health/live"
+COLUMNS = ("sepal_length", "sepal_width", "petal_length", "petal_width")
+FLOWER = {"inputs": [{"name": name, "shape": [1, 1], "datatype": "FP32", "data": [1.5]} for name in COLUMNS]}
+HELD, HELD_S = 1000, 30
 
 
 def processor_seconds(host: Any) -> float:
@@ -91,6 +98,11 @@ def main(requests: int = 5000) -> None:
         busy = processor_seconds(host) - before - idle * (time.monotonic() - start)
         p50, p99 = (statistics.quantiles(waits, n=100)[cut] * 1e3 for cut in (49, 98))
         print(f"{name:<30} {number:>8} {busy / number * 1e6:>8.0f} {p50:>8.2f} {p99:>8.2f}")
+    ask = Ask("/v2/models/iris/infer", json.dumps(FLOWER).encode())
+    waits, failed = steady.hold(f"https://{SITE.gateway}", ask, HELD, HELD_S)
+    p50, p99 = (statistics.quantiles(waits, n=100)[cut] * 1e3 for cut in (49, 98))
+    good = 1 - failed / (HELD * HELD_S)
+    print(f"\n{HELD} predictions/s held: {good:.2%} answered, p50 {p50:.2f} ms, p99 {p99:.2f} ms")
 
 
 if __name__ == "__main__":
