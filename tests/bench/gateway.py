@@ -3,8 +3,8 @@
     MILLRACE_SITE_DIR=... python -m tests.bench.gateway [requests]
 
 The backend is a prediction server's constant answer (GET /v2/health/live). Then a thousand predictions of
-`iris` (`millrace train iris; millrace deploy iris`) are asked for in each of thirty seconds, while the idle rest of
-the site runs.
+`iris` (`millrace train iris; millrace deploy iris`) are asked for in each of thirty seconds, while the idle
+rest of the site runs.
 """
 
 from __future__ import annotations

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _ML = "ai.onnx.ml"
 _STANDARD = ("", "ai.onnx")
+# ONNX Runtime reads a larger model itself, without a copy: a microsecond is not what that one waits for.
+_MOST_BYTES = 16 << 20
 # Among the numbers of nodes that read a value: the model's caller does.
 _OUTPUT = -1
 
@@ -50,10 +52,17 @@ class Columns:
         return [row[name][0] if table is None else table[row[name][0]] for name, table in self._items]
 
     def join(self, inputs: Mapping[str, np.ndarray], rows: int) -> dict[str, np.ndarray]:
-        """The model's input, from arrays [rows, 1]."""
+        """The model's input, from arrays [rows, 1] of the columns' types; raises ValueError for others."""
         joined = np.empty((rows, len(self._items)), self._dtype)
         for place, (name, table) in enumerate(self._items):
-            column = inputs[name].reshape(rows)
+            given = inputs[name]
+            right = given.dtype == self._dtype if table is None else given.dtype.kind in "OU"
+            if not right or given.shape != (rows, 1):
+                wanted = self._dtype if table is None else "text"
+                raise ValueError(
+                    f"input {name!r} is {given.dtype} {list(given.shape)}, the model takes {wanted} [N, 1]"
+                )
+            column = given.reshape(rows)
             joined[:, place] = column if table is None else list(map(table.__getitem__, column.tolist()))
         return {self.name: joined}
 
@@ -71,8 +80,10 @@ def join(content: bytes, inputs: Sequence[Tensor]) -> Joined | None:
 
     Raises what onnx raises for bytes that are no model.
     """
-    if len(inputs) < 2 or any(tuple(tensor.shape) != (-1, 1) for tensor in inputs):
-        return None  # before a large model is read for nothing
+    if len(content) > _MOST_BYTES or len(inputs) < 2:
+        return None
+    if any(tuple(tensor.shape) != (-1, 1) for tensor in inputs):
+        return None
     from onnx import helper, load_from_string
 
     model = load_from_string(content)

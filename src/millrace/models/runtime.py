@@ -57,7 +57,7 @@ class OnnxModel:
         try:
             content = bundle.read(MODEL)
             joined = join(content, bundle.inputs)
-            # If it may be whole, ONNX Runtime reads it itself: two copies are never in memory.
+            # What stays whole ONNX Runtime reads itself: no copy of a large model is kept beside its own.
             del content
             source = joined.model if joined else str(bundle.path / MODEL)
             self.session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])

@@ -43,7 +43,8 @@ class V1:
         if self._decode:
             try:
                 asked = self._decode(body)
-                rows = [] if asked.inputs else asked.instances
+                others = asked.inputs or asked.dataframe_records or asked.dataframe_split
+                rows = [] if others else asked.instances
             except (msgspec.MsgspecError, UnicodeError, RecursionError):
                 rows = []
             if len(rows) == 1 and self._names:
@@ -203,8 +204,8 @@ def _rows_decoder(readers: list[InputReader]) -> Callable[[bytes], Any] | None:
         fields.append((f"f{place}", list[kind] if reader.width > 1 else kind))
     rename = {f"f{place}": reader.name for place, reader in enumerate(readers)}
     row = msgspec.defstruct("Row", fields, rename=rename, forbid_unknown_fields=True)
-    raw = msgspec.Raw
-    asked = msgspec.defstruct("Asked", [("instances", list[row]), ("inputs", raw, raw())])  # type: ignore[valid-type]
+    others = [(form, msgspec.Raw, msgspec.Raw()) for form in _FORMS if form != "instances"]
+    asked = msgspec.defstruct("Asked", [("instances", list[row]), *others])  # type: ignore[valid-type]
     return msgspec.json.Decoder(asked).decode
 
 

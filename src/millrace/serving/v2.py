@@ -114,7 +114,9 @@ def _row_decoder(inputs: tuple[tuple[str, str, int], ...]) -> Callable[[bytes], 
         if width == 1:  # a column may come as [1] or [1,1]
             shape = Annotated[list[one], msgspec.Meta(min_length=1, max_length=2)]  # type: ignore[valid-type]
         data = Annotated[list[kind], msgspec.Meta(min_length=width, max_length=width)]  # type: ignore[valid-type]
-        fields = [("shape", shape), ("datatype", word), ("data", data)]
+        fields: list[Any] = [("shape", shape), ("datatype", word), ("data", data)]
+        # Parameters, of which some say how data come, are for the other reader.
+        fields.append(("parameters", None, None))
         own = {"name": name}
         kinds.append(msgspec.defstruct("Column", fields, tag_field="name", tag=name, namespace=own))
     either = list[Union[tuple(kinds)]]  # type: ignore[valid-type,misc]  # noqa: UP007

@@ -14,6 +14,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 from millrace.models import Bundle, OnnxModel, Tensor, write_bundle
 from millrace.models.columns import join
 from millrace.models.spark import convert
+from millrace.models.tensors import DATATYPES
 from tests.unit.models.saved import load
 
 ML = "ai.onnx.ml"
@@ -104,14 +105,14 @@ def test_text_becomes_the_number_that_the_model_says(
     datatype = {TensorProto.INT64: "INT64", TensorProto.FLOAT: "FP32"}.get(kind, "FP64")
     joined = join(made.SerializeToString(), [INPUTS[0], Tensor("size", datatype, (-1, 1))])
     assert joined
-    given = {"colour": np.array([["red"], ["blue"], ["green"]], object), "size": np.zeros((3, 1), int)}
+    size = np.zeros((3, 1), DATATYPES[datatype])
+    given = {"colour": np.array([["red"], ["blue"], ["green"]], object), "size": size}
     (array,) = joined.columns.join(given, 3).values()
     assert array[:, 0].tolist() == list(map(float, numbers))
     assert [joined.columns.row({"colour": [t], "size": [0]})[0] for t in ("red", "blue", "green")] == [
         *array[:, 0]
     ]
     whole = ort.InferenceSession(made.SerializeToString())
-    given["size"] = given["size"].astype(array.dtype)
     short = ort.InferenceSession(joined.model).run(["y"], joined.columns.join(given, 3))
     np.testing.assert_array_equal(whole.run(["y"], given)[0], short[0])
 
@@ -186,3 +187,29 @@ def test_a_model_with_other_inputs_than_declared_stays_whole() -> None:
         assert join(made, [INPUTS[0], other]) is None
     assert join(made, INPUTS[:1]) is None
     assert join(made, [*INPUTS, Tensor("a", "FP64", (-1, 1))]) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("size", np.array([[1.5]], np.float32)),
+        ("size", np.array([["1.5"]], object)),
+        ("size", np.array([1.5])),
+        ("colour", np.array([[1.0]])),
+    ],
+    ids=["32 bits", "text", "no column", "a number for a text"],
+)
+def test_arrays_of_another_kind_are_refused_by_name(name: str, array: np.ndarray) -> None:
+    joined = join(model([encoder(), concat(), TWICE]).SerializeToString(), INPUTS)
+    assert joined
+    right = {"colour": np.array([["red"]], object), "size": np.array([[1.5]])}
+    assert joined.columns.join(right, 1)[joined.columns.name].tolist() == [[10.0, 1.5]]
+    with pytest.raises(ValueError, match=f"input '{name}' is "):
+        joined.columns.join(right | {name: array}, 1)
+
+
+def test_a_large_model_stays_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = model([encoder(), concat(), TWICE]).SerializeToString()
+    assert join(made, INPUTS)
+    monkeypatch.setattr("millrace.models.columns._MOST_BYTES", len(made) - 1)
+    assert join(made, INPUTS) is None

@@ -98,6 +98,8 @@ def test_null_is_a_missing_value_where_the_model_knows_one() -> None:
         (b"[]", "no JSON object"),
         (b"{}", '"instances"'),
         ({"instances": OBJECTS, "inputs": {}}, '"instances"'),
+        ({"instances": OBJECTS, "dataframe_records": OBJECTS}, '"instances"'),
+        ({"instances": OBJECTS, "dataframe_split": {}}, '"instances"'),
         ({"instances": []}, "at least one row"),
         ({"instances": {}}, "at least one row"),
         ({"instances": [5]}, "instance 0 is neither an object of x, wide, kind, count nor a list of 4"),

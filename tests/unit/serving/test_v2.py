@@ -112,6 +112,7 @@ def test_one_row_is_taken_as_it_was_read() -> None:
         ("wide", {"shape": [3, 1]}),
         ("wide", {"data": [1, 2]}),
         ("wide", {"name": "x", "shape": [1], "datatype": "FP64", "data": [1]}),
+        ("x", {"parameters": 5}),
     ],
 )
 def test_one_row_of_another_shape_or_number_is_refused(name: str, changes: dict[str, Any]) -> None:
