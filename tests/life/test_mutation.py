@@ -48,9 +48,15 @@ MUTATIONS = {
     "dns": stopped("edge", "named.service", SERVERS_FOUND, DEPLOYMENTS_TOLD),
     "docs": stopped("edge", "millrace-docs.service", BEHIND_GATEWAY),
     "gateway": stopped("edge", "haproxy.service", SERVERS_FOUND, BEHIND_GATEWAY),
+    "gateway_headers": Mutation(
+        "edge",
+        "sed -i.whole '/del-header Authorization/d' /etc/haproxy/haproxy.cfg",
+        "mv /etc/haproxy/haproxy.cfg.whole /etc/haproxy/haproxy.cfg",
+    ),
     "kafka": stopped("store", "millrace-kafka.service", DEPLOYMENTS_TOLD, SERVERS_FOUND),
     "mlflow": stopped("store", "millrace-mlflow.service", BEHIND_GATEWAY),
     "node_exporter": stopped("all", "prometheus-node-exporter.service", TARGETS_UP),
+    "pmml": stopped("serve", "millrace-pmml.socket"),
     "postgresql": stopped(
         "store", "postgresql@17-main.service", "mlflow::test_the_gateway_leads_to_it_after_a_login"
     ),

@@ -13,7 +13,7 @@ import pytest
 from tests.site.live import SITE
 
 testinfra_hosts = SITE.hosts("edge")[:1]
-ECHO = Path(__file__).with_name("gateway_echo.py")
+ECHO = Path(__file__).with_name("programs") / "gateway_echo.py"
 USER, PASSWORD = SITE.user()
 BEARER = {"Authorization": "Bearer token"}
 FORGED = {
