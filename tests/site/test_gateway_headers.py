@@ -4,16 +4,14 @@ A second HAProxy on the edge host has the first one's configuration. Only the ad
 servers answer with what reached them.
 """
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.site.inside import run_program
 from tests.site.live import SITE
 
 testinfra_hosts = SITE.hosts("edge")[:1]
-ECHO = Path(__file__).with_name("programs") / "gateway_echo.py"
 USER, PASSWORD = SITE.user()
 BEARER = {"Authorization": "Bearer token"}
 FORGED = {
@@ -37,10 +35,8 @@ def seen(host: Any) -> dict[str, dict[str, str]]:
         "closed, nobody": ("/deployments", FORGED, False),
         "closed, bearer": ("/deployments", BEARER, False),
     }
-    given = json.dumps({"user": USER, "password": PASSWORD, "requests": requests})
-    run = host.run("printf %%s %s | python3 -c %s", given, ECHO.read_text())
-    assert run.rc == 0, run.stderr
-    return json.loads(run.stdout)
+    question = {"user": USER, "password": PASSWORD, "requests": requests}
+    return run_program(host, "gateway_echo.py", question)
 
 
 @pytest.mark.parametrize("request_", ["open, nobody", "open, forged"])
