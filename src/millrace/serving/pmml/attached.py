@@ -54,8 +54,8 @@ class Attached:
                 document = content()
                 if len(document) > most:
                     raise Refused(
-                        f"it has {len(document) >> 20} MB, and {most >> 20} may be: a quarter of the heap of the "
-                        "PMML4S sidecar, which a site sets as `pmml_heap` among its sizes"
+                        f"it has {len(document) >> 20} MB, and {most >> 20} may be: a quarter of the heap of "
+                        "the PMML4S sidecar, which a site sets as `pmml_heap` among its sizes"
                     )
                 self._send({}, end, {"document": np.frombuffer(document, np.uint8)})
                 message, _ = frames.receive(self._socket, end)

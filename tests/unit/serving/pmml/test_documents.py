@@ -44,10 +44,10 @@ def test_one_brings_a_document_for_all_who_want_it(sidecar: LocalSidecar) -> Non
 
     with ThreadPoolExecutor(6) as pool:
         attached = list(pool.map(take, range(6)))
-    assert {each.described.main for each in attached} == {"prediction"}
-    assert len(brought) == 1
     for each in attached:
         each.close()
+    assert {each.described.main for each in attached} == {"prediction"}
+    assert len(brought) == 1
 
 
 def test_who_waits_for_a_document_is_told_what_is_wrong_with_it(sidecar: LocalSidecar) -> None:
@@ -90,10 +90,10 @@ def test_others_come_and_go_while_a_document_is_read(sidecar: LocalSidecar) -> N
         assert frames.receive(reading, soon())[0]["ready"]
 
 
-def test_a_document_is_larger_than_the_heap_allows(pmml4s: None) -> None:
+def test_a_document_that_the_heap_does_not_allow_is_refused(pmml4s: None) -> None:
     with (
         closing(LocalSidecar("-Xmx32m")) as small,
-        pytest.raises(Refused, match="8 MB, and 7 .* `pmml_heap`"),
+        pytest.raises(Refused, match=r"it has 8 MB, and 7 may be: .* `pmml_heap`"),
     ):
         describe(small.connect, large(200), 30)
 
