@@ -1,7 +1,6 @@
 package millrace.pmml;
 
 import java.nio.ByteBuffer;
-import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -40,8 +39,7 @@ final class Document {
     private final boolean shares;
 
     /** Reads a document. Throws Refused with what PMML4S says, or what it would compute wrongly. */
-    Document(byte[] content) throws Refused {
-        String text = new String(content, StandardCharsets.UTF_8);
+    Document(String text) throws Refused {
         // PMML needs neither, and both can make a small document large.
         if (text.contains("<!DOCTYPE") || text.contains("<!ENTITY"))
             throw new Refused("it declares a document type or entities");
@@ -50,7 +48,7 @@ final class Document {
             supplement(model);
             inputs = model.usedFields();
             classes = model.isClassification() ? model.classes() : new DataVal[0];
-        } catch (Exception | StackOverflowError wrong) {
+        } catch (Exception | StackOverflowError | scala.NotImplementedError wrong) {
             throw new Refused("PMML4S does not read it: " + told(wrong));
         }
         String function = String.valueOf(model.functionName());
@@ -220,9 +218,12 @@ final class Document {
 
     private static DataVal number(double value, Field field, int row) throws Refused {
         if (Double.isNaN(value)) return null;
-        // As 32 bits, but so that 0.1 still equals the 0.1 of the document, which PMML4S keeps in 64.
-        if (field.dataType() == FloatType$.MODULE$)
+        if (field.dataType() == FloatType$.MODULE$) {
+            if (Float.isInfinite((float) value) && !Double.isInfinite(value))
+                throw new Refused("row " + row + ": " + field.name() + " is float, for which " + value + " is too large");
+            // As 32 bits, but so that 0.1 still equals the 0.1 of the document, which PMML4S keeps in 64.
             return new DoubleVal(Double.parseDouble(Float.toString((float) value)));
+        }
         if (field.dataType() != IntegerType$.MODULE$) return new DoubleVal(value);
         if (value != Math.rint(value) || Math.abs(value) > 1L << 53)
             throw new Refused("row " + row + ": " + field.name() + " is integer, which " + value + " is not");

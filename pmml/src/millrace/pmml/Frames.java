@@ -20,7 +20,10 @@ import spray.json.JsValue;
 final class Frames {
     private static final int HEAD_BYTES = 12;
     private static final int MOST_JSON = 1 << 20;
-    private static final int MOST_BYTES = 64 << 20;
+    /** Java reads and writes by a buffer of its own beside the heap, which is as large as what it is given. */
+    private static final int PART_BYTES = 1 << 16;
+    /** Of the arrays of a message, and so of a document: its text takes as much again, and what is read of it. */
+    static final int MOST_BYTES = (int) Math.min(Runtime.getRuntime().maxMemory() / 4, 1 << 30);
 
     /** An array: its values row by row, little-endian; text as lengths, then UTF-8. */
     record Column(String name, String datatype, int[] shape, ByteBuffer content) {
@@ -143,7 +146,7 @@ final class Frames {
         out.putInt(head.length).putLong(body).put(head);
         for (Column each : arrays) out.put(each.content().duplicate());
         out.flip();
-        while (out.hasRemaining()) channel.write(out);
+        while (out.hasRemaining()) out.position(out.position() + channel.write(part(out)));
     }
 
     static String quoted(String text) {
@@ -152,6 +155,11 @@ final class Frames {
 
     static ByteBuffer room(int bytes) {
         return ByteBuffer.allocate(bytes).order(ByteOrder.LITTLE_ENDIAN);
+    }
+
+    static String text(ByteBuffer content) {
+        int start = content.arrayOffset() + content.position();
+        return new String(content.array(), start, content.remaining(), StandardCharsets.UTF_8);
     }
 
     private static List<Column> arrays(JsObject head, ByteBuffer content, int place) {
@@ -177,13 +185,17 @@ final class Frames {
         return ((JsNumber) value).value().toIntExact();
     }
 
+    private static ByteBuffer part(ByteBuffer whole) {
+        return whole.slice(whole.position(), Math.min(whole.remaining(), PART_BYTES));
+    }
+
     /** False when the other end was gone before the first byte. */
     private boolean fill(ByteBuffer buffer) throws IOException {
         while (buffer.hasRemaining()) {
-            if (channel.read(buffer) < 0) {
-                if (buffer.position() == 0) return false;
-                throw new EOFException();
-            }
+            int count = channel.read(part(buffer));
+            if (count >= 0) buffer.position(buffer.position() + count);
+            else if (buffer.position() == 0) return false;
+            else throw new EOFException();
         }
         buffer.flip();
         return true;

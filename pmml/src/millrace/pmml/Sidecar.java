@@ -5,12 +5,7 @@ import java.nio.ByteBuffer;
 import java.nio.channels.Channel;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.HashMap;
-import java.util.HexFormat;
 import java.util.List;
-import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
@@ -22,20 +17,8 @@ import java.util.concurrent.atomic.AtomicInteger;
 public final class Sidecar {
     private static final int PROTOCOL = 1;
     private static final int MOST_CONNECTIONS = 1000;
-    /** As long as a server waits for a document to be read. */
-    private static final double READ_SECONDS = 60;
 
-    /** A document, and how many connections are for it. */
-    private static final class Held {
-        final Document document;
-        int connections;
-
-        Held(Document document) {
-            this.document = document;
-        }
-    }
-
-    private final Map<String, Held> documents = new HashMap<>();
+    private final Documents documents = new Documents();
     private final AtomicInteger connections = new AtomicInteger();
     private volatile long idleSince = System.nanoTime();
 
@@ -99,28 +82,26 @@ public final class Sidecar {
     }
 
     private void talk(Frames frames) throws IOException {
-        String digest = null;
         try {
             Frames.Message first = frames.receive();
             if (first == null) return;
             if (first.number("protocol") != PROTOCOL) throw new Refused("this PMML4S sidecar speaks protocol " + PROTOCOL);
-            digest = first.text("document");
-            Document document = hold(digest, null);
-            if (document == null) {
-                frames.send("\"wanted\":true", List.of());
-                Frames.Message second = frames.receive();
-                if (second == null || second.arrays().isEmpty()) throw new Refused("no document came");
-                document = hold(digest, second.arrays().get(0).content());
-            }
-            try {
-                frames.send("\"ready\":true," + document.described(), List.of());
-                for (Frames.Message asked; (asked = frames.receive()) != null;) answer(frames, digest, document, asked);
-            } finally {
-                release(digest);
+            String digest = first.text("document");
+            try (Documents.Held held = documents.hold(digest, () -> wanted(frames))) {
+                frames.send("\"ready\":true," + held.document().described(), List.of());
+                for (Frames.Message asked; (asked = frames.receive()) != null;) answer(frames, digest, held.document(), asked);
             }
         } catch (Refused wrong) {
             frames.send("\"refused\":" + Frames.quoted(wrong.getMessage()), List.of());
         }
+    }
+
+    /** The document from the other end, which is told how many bytes it may have. */
+    private static ByteBuffer wanted(Frames frames) throws IOException, Refused {
+        frames.send("\"wanted\":" + Frames.MOST_BYTES, List.of());
+        Frames.Message second = frames.receive();
+        if (second == null || second.arrays().isEmpty()) throw new Refused("no document came");
+        return second.arrays().get(0).content();
     }
 
     private static void answer(Frames frames, String digest, Document document, Frames.Message asked)
@@ -136,38 +117,5 @@ public final class Sidecar {
             return;
         }
         frames.send("\"ok\":true", found);
-    }
-
-    /** The document, read from `content` if it is not here; null if there is none of that either. */
-    private synchronized Document hold(String digest, ByteBuffer content) throws Refused {
-        Held held = documents.get(digest);
-        if (held == null) {
-            if (content == null) return null;
-            byte[] bytes = new byte[content.remaining()];
-            content.duplicate().get(bytes);
-            if (!sha256(bytes).equals(digest)) throw new Refused("the document that came is " + sha256(bytes));
-            Work work = new Work(digest, READ_SECONDS);
-            try {
-                held = new Held(new Document(bytes));
-            } finally {
-                work.close();
-            }
-            documents.put(digest, held);
-        }
-        held.connections++;
-        return held.document;
-    }
-
-    private synchronized void release(String digest) {
-        Held held = documents.get(digest);
-        if (--held.connections == 0) documents.remove(digest);
-    }
-
-    private static String sha256(byte[] bytes) {
-        try {
-            return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(bytes));
-        } catch (NoSuchAlgorithmException never) {
-            throw new IllegalStateException(never);
-        }
     }
 }

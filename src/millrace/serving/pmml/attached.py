@@ -16,8 +16,6 @@ from millrace.serving.pmml.sidecar import Connect
 from millrace.serving.python.child.millrace_process import frames
 
 PROTOCOL = 1
-#: Of a message to the sidecar, and so of a document.
-MOST_BYTES = 60 << 20
 
 
 class Refused(Exception):
@@ -52,10 +50,13 @@ class Attached:
         try:
             self._send({"protocol": PROTOCOL, "document": digest}, end)
             message, _ = frames.receive(self._socket, end)
-            if message.get("wanted"):
+            if most := message.get("wanted"):
                 document = content()
-                if len(document) > MOST_BYTES:
-                    raise Refused(f"it has {len(document) >> 20} MB, and {MOST_BYTES >> 20} may be")
+                if len(document) > most:
+                    raise Refused(
+                        f"it has {len(document) >> 20} MB, and {most >> 20} may be: a quarter of the heap of "
+                        "the PMML4S sidecar, which a site sets as `pmml_heap` among its sizes"
+                    )
                 self._send({}, end, {"document": np.frombuffer(document, np.uint8)})
                 message, _ = frames.receive(self._socket, end)
             if "refused" in message:

@@ -24,6 +24,8 @@ log = logging.getLogger("millrace.serving")
 #: Seconds for a JVM to come up and read the document, and for a call that has no deadline.
 START_SECONDS = 60.0
 CALL_SECONDS = 60.0
+#: Between two attempts to have a document kept again.
+REVIVE_SECONDS = 1.0
 #: Bytes of an answer beyond its numbers: its head, and texts.
 SLACK_BYTES = 1 << 20
 TEXT_BYTES = 16 << 20
@@ -52,6 +54,7 @@ class PmmlModel:
         self._idle: list[Attached] = []
         self._closed = False
         self._reviving = False
+        self._revived = -math.inf
         try:
             self._connect = connect or connector()
             self._lease = self._attach(time.monotonic() + START_SECONDS)
@@ -132,7 +135,7 @@ class PmmlModel:
     def _revive(self) -> None:
         """Have the document kept again, beside: it may take longer to read than a call may take."""
         with self._lock:
-            if self._reviving or self._closed:
+            if self._reviving or self._closed or time.monotonic() < self._revived + REVIVE_SECONDS:
                 return
             self._reviving = True
 
@@ -145,6 +148,7 @@ class PmmlModel:
             except (Refused, NoProgram, InvalidBundle, *_GONE) as error:
                 log.error("a document of %s is not there again: %s", self._bundle.digest[:19], _told(error))
             finally:
+                self._revived = time.monotonic()
                 self._reviving = False
 
         threading.Thread(target=do, name="pmml4s-revive", daemon=True).start()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -66,9 +68,24 @@ def write(path: Path, factor: float = 2.0, content: bytes | None = None) -> Bund
     return write_files(path, "pmml", {DOCUMENT: content or derived(factor)}, ROWS, outputs, framework="none")
 
 
+def until(happens: Callable[[], object], otherwise: str) -> None:
+    """Wait for something; fails with what is the case when it does not happen."""
+    end = time.monotonic() + 20
+    while not happens():
+        assert time.monotonic() < end, otherwise
+        time.sleep(0.02)
+
+
 def ends(pid: int | None) -> None:
     """Wait until a sidecar has ended and its parent knows; fails when it does not."""
-    end = time.monotonic() + 20
-    while Path(f"/proc/{pid}").exists():
-        assert time.monotonic() < end, f"process {pid} does not end"
-        time.sleep(0.1)
+    until(lambda: not Path(f"/proc/{pid}").exists(), f"process {pid} does not end")
+
+
+def connections(pid: int | None) -> int:
+    """How many connections a sidecar has: each is a thread of that name."""
+    names = []
+    for thread in Path(f"/proc/{pid}/task").glob("*/comm"):
+        # It may just have ended.
+        with contextlib.suppress(OSError):
+            names.append(thread.read_text().strip())
+    return names.count("connection")

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from millrace.models import Bundle, InvalidBundle, VerificationFailed, verify
-from millrace.serving.pmml.attached import Attached, Refused, describe
+from millrace.models.bundle import DOCUMENT, write_files
+from millrace.serving.pmml.attached import PROTOCOL, Attached, Refused, describe
 from millrace.serving.pmml.model import PmmlModel
 from millrace.serving.pmml.sidecar import LocalSidecar
+from millrace.serving.python.child.millrace_process import frames
 from millrace.serving.runtimes import Unavailable, load_runtime
 from tests.unit.models.pmml.written import compared, document, leaf, tree
-from tests.unit.serving.pmml.documents import ENDLESS, derived, ends, large, write
+from tests.unit.serving.pmml.documents import ENDLESS, connections, derived, ends, large, until, write
 
 HANG = "a" * 80 + "b"
+EMBEDDED = document(
+    '<MiningModel functionName="regression">@<Regression functionName="regression"/></MiningModel>',
+    kind="double", classes=(),
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -41,6 +50,11 @@ def model(bundle: Bundle, sidecar: LocalSidecar) -> Iterator[PmmlModel]:
 def ask(model: PmmlModel, *sizes: float, city: str = "b", timeout: float | None = None) -> list[float]:
     inputs = {"size": np.array(sizes)[:, None], "city": np.array([[city]] * len(sizes), object)}
     return model.run(inputs, timeout=timeout)["prediction"][:, 0].tolist()  # type: ignore[no-any-return]
+
+
+def revived() -> None:
+    """The attempt to have a document kept again has ended."""
+    until(lambda: not any(each.name == "pmml4s-revive" for each in threading.enumerate()), "it does not end")
 
 
 def soon(what: Callable[[], list[float]], expected: list[float]) -> None:
@@ -82,28 +96,27 @@ def test_only_outputs_that_are_asked_for(model: PmmlModel) -> None:
 
 
 def test_a_jvm_that_is_killed_is_told_and_comes_back_with_its_documents(
-    model: PmmlModel, sidecar: LocalSidecar
+    model: PmmlModel, sidecar: LocalSidecar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # There is a connection now: the next that is received is an answer.
+    assert ask(model, 4.0) == [8.0]
     before = sidecar.pid
     assert before
-    asked = threading.Event()
-    told: list[BaseException] = []
+    asked, receive = threading.Event(), frames.receive
 
-    def wait() -> None:
+    def receive_after(*words: Any) -> Any:
         asked.set()
-        try:
-            ask(model, 1.0, city=HANG, timeout=30)
-        except BaseException as error:
-            told.append(error)
+        return receive(*words)
 
-    thread = threading.Thread(target=wait)
-    thread.start()
-    asked.wait()
-    time.sleep(0.3)
-    os.kill(before, signal.SIGKILL)
-    thread.join(20)
-    assert isinstance(told[0], Unavailable)
-    assert "the PMML4S sidecar ended" in str(told[0])
+    with ThreadPoolExecutor(1) as pool, monkeypatch.context() as patch:
+        patch.setattr(frames, "receive", receive_after)
+        hanging = pool.submit(ask, model, 1.0, city=HANG, timeout=30)
+        assert asked.wait(20)
+        # Nobody waits for the row but who asked for it.
+        assert ask(model, 4.0) == [8.0]
+        os.kill(before, signal.SIGKILL)
+        with pytest.raises(Unavailable, match="the PMML4S sidecar ended"):
+            hanging.result()
     # Without a failure: whoever asks now waits for it.
     assert ask(model, 4.0) == [8.0]
     assert sidecar.pid != before
@@ -118,23 +131,57 @@ def test_a_jvm_that_was_killed_while_nobody_asked_is_back_for_the_next(
     ends(before)
     # What it had is known to be gone, and no call is spent on it.
     assert ask(model, 4.0) == [8.0]
-    time.sleep(0.5)
-    abandon_a_call(model)
+    revived()
+    abandon_a_call(model, sidecar)
     check_is_kept(sidecar, bundle)
 
 
 def test_a_document_that_is_read_for_longer_than_a_call_may_take_comes_back_too(
     sidecar: LocalSidecar, tmp_path: Path
 ) -> None:
-    model = PmmlModel(write(tmp_path / "large", content=large()), sidecar.connect)
+    bundle = write(tmp_path / "large", content=large())
+    model = PmmlModel(bundle, sidecar.connect)
     assert ask(model, 3.0, city="Oslo") == [1.0]
     before = sidecar.pid
     assert before
     os.kill(before, signal.SIGKILL)
     ends(before)
     with pytest.raises(Unavailable, match="is being started"):
-        ask(model, 3.0, city="Oslo", timeout=0.2)
-    soon(lambda: ask(model, 3.0, city="Oslo", timeout=0.5), [1.0])
+        ask(model, 3.0, city="Oslo", timeout=0)
+    revived()
+    check_is_kept(sidecar, bundle)
+    assert ask(model, 3.0, city="Oslo") == [1.0]
+    model.close()
+
+
+def test_a_sidecar_that_stays_away_is_not_asked_for_by_every_call(
+    bundle: Bundle, sidecar: LocalSidecar, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    away = False
+
+    def connect() -> socket.socket:
+        if away:
+            raise ConnectionRefusedError("nobody listens")
+        return sidecar.connect()
+
+    model = PmmlModel(bundle, connect)
+    before = sidecar.pid
+    assert before
+    os.kill(before, signal.SIGKILL)
+    ends(before)
+    away = True
+    monkeypatch.setattr("millrace.serving.pmml.model.REVIVE_SECONDS", 3600)
+    for _ in range(5):
+        with pytest.raises(Unavailable, match="nobody listens"):
+            ask(model, 4.0)
+        revived()
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    away = False
+    monkeypatch.setattr("millrace.serving.pmml.model.REVIVE_SECONDS", 0)
+    assert ask(model, 4.0) == [8.0]
+    revived()
+    abandon_a_call(model, sidecar)
+    check_is_kept(sidecar, bundle)
     model.close()
 
 
@@ -143,9 +190,10 @@ def test_a_row_that_does_not_end_is_abandoned_and_others_are_answered_again(
 ) -> None:
     other = PmmlModel(write(tmp_path / "other", 3.0), sidecar.connect)
     before = sidecar.pid
+    # By a connection that is there already: the row is begun at once.
+    assert ask(model, 2.0) == [4.0]
     with pytest.raises(TimeoutError):
         ask(model, 1.0, city=HANG, timeout=0.3)
-    assert ask(other, 2.0) == [6.0]
     # A thread of a JVM cannot be killed: the JVM ends, and another one takes its place.
     ends(before)
     soon(lambda: ask(other, 2.0), [6.0])
@@ -153,15 +201,22 @@ def test_a_row_that_does_not_end_is_abandoned_and_others_are_answered_again(
     other.close()
 
 
-def test_rows_beyond_the_deadline_are_not_computed(model: PmmlModel, sidecar: LocalSidecar) -> None:
+def test_rows_beyond_the_deadline_are_not_computed(
+    model: PmmlModel, bundle: Bundle, sidecar: LocalSidecar
+) -> None:
     before = sidecar.pid
-    sizes = np.zeros(200_000)
-    with pytest.raises(TimeoutError):
-        ask(model, *sizes, timeout=0.15)
+    # Each takes a while, all of them longer than the sidecar lets anything go on.
+    rows = {"size": np.zeros((20_000, 1)), "city": np.full((20_000, 1), "a" * 20 + "b", object)}
+    with closing(sidecar.connect()) as connection:
+        for message, arrays, answer in (
+            ({"protocol": PROTOCOL, "document": bundle.manifest.files[DOCUMENT]}, {}, "ready"),
+            # It stops between two rows: else it would be ended.
+            ({"seconds": 0.1, "outputs": ["prediction"]}, rows, "late"),
+        ):
+            frames.send(connection, message, arrays)
+            assert frames.receive(connection, time.monotonic() + 20)[0][answer]
+    abandon_a_call(model, sidecar)
     # What comes of that call is nobody else's answer.
-    assert ask(model, 4.0) == [8.0]
-    time.sleep(1.0)
-    # It stopped between two rows: else it would have been ended.
     assert ask(model, 4.0) == [8.0]
     assert sidecar.pid == before
 
@@ -176,8 +231,6 @@ def integers(tmp_path: Path) -> bytes:
 def test_a_bad_row_is_told_and_the_next_is_answered(
     integers: bytes, sidecar: LocalSidecar, tmp_path: Path
 ) -> None:
-    from millrace.models.bundle import DOCUMENT, write_files
-
     rows = {"size": np.array([[0.0]])}
     bundle = write_files(
         tmp_path / "b", "pmml", {DOCUMENT: integers}, {**rows, "city": np.array([["Oslo"]], object)},
@@ -195,10 +248,22 @@ def test_a_bad_row_is_told_and_the_next_is_answered(
     model.close()
 
 
-def abandon_a_call(model: PmmlModel) -> None:
+def test_a_number_that_a_float_does_not_hold_is_told(sidecar: LocalSidecar, tmp_path: Path) -> None:
+    content = derived().replace(b'"size" optype="continuous" dataType="double"',
+                                b'"size" optype="continuous" dataType="float"')  # fmt: skip
+    model = PmmlModel(write(tmp_path / "bundle", content=content), sidecar.connect)
+    with pytest.raises(RuntimeError, match=r"^row 1: size is float, for which -1\.0E39 is too large$"):
+        ask(model, 3e38, -1e39)
+    assert ask(model, 0.5, np.inf) == [1.0, np.inf]
+    model.close()
+
+
+def abandon_a_call(model: PmmlModel, sidecar: LocalSidecar) -> None:
+    """A call by a connection that is there already is given up, and only what keeps the document is left."""
+    ask(model, 0.0)
     with pytest.raises(TimeoutError):
-        ask(model, *np.zeros(200_000), timeout=0.15)
-    time.sleep(0.5)
+        ask(model, 0.0, timeout=0)
+    until(lambda: connections(sidecar.pid) == 1, "connections stay that nobody uses")
 
 
 def check_is_kept(sidecar: LocalSidecar, bundle: Bundle) -> None:
@@ -212,7 +277,7 @@ def check_is_kept(sidecar: LocalSidecar, bundle: Bundle) -> None:
 def test_a_call_that_is_abandoned_does_not_cost_the_document(
     model: PmmlModel, bundle: Bundle, sidecar: LocalSidecar
 ) -> None:
-    abandon_a_call(model)
+    abandon_a_call(model, sidecar)
     check_is_kept(sidecar, bundle)
 
 
@@ -254,6 +319,7 @@ def test_a_bundle_of_another_signature_is_refused(sidecar: LocalSidecar, tmp_pat
             derived().replace(b'functionName="regression"', b'functionName="sequences"'),
             "sequences is not served",
         ),
+        (EMBEDDED, "PMML4S does not read it: NotImplementedError"),
     ],
 )
 def test_a_document_that_cannot_be_read_is_refused(content: bytes, told: str, sidecar: LocalSidecar) -> None:

@@ -23,11 +23,14 @@ from tests.unit.serving.served import Serving
 
 
 def test_it_ends_when_no_document_is_held_and_comes_back(pmml4s: None) -> None:
-    sidecar = LocalSidecar("-Dmillrace.idle=0.5")
+    sidecar, later = LocalSidecar("-Dmillrace.idle=0.5"), LocalSidecar("-Dmillrace.idle=0.5")
     digest = hashlib.sha256(derived()).hexdigest()
     held = attach(sidecar.connect, digest, derived, time.monotonic() + 30)
     first = sidecar.pid
-    time.sleep(1.5)
+    # One that began later and holds nothing has ended: this one would have, too.
+    later.connect().close()
+    ends(later.pid)
+    later.close()
     assert not held.is_stale
     held.close()
     ends(first)
