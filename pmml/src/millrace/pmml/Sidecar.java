@@ -32,7 +32,7 @@ public final class Sidecar {
             return;
         }
         Work.watch(Double.parseDouble(System.getProperty("millrace.grace", "2")));
-        new Sidecar().serve(server, Double.parseDouble(System.getProperty("millrace.idle", "60")));
+        new Sidecar().serve(server, Double.parseDouble(System.getProperty("millrace.idle", "10")));
     }
 
     private void serve(ServerSocketChannel server, double idleSeconds) throws IOException {
