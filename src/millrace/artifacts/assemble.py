@@ -62,9 +62,7 @@ class Workshop:
         with self._mvn:
             if self.missing_jars(component):
                 # One start of Maven for all: it is slow to start, and its own modules are many.
-                others = [
-                    each for each in self.components if each.kind in ("jars", "java") and each != component
-                ]
+                others = [each for each in self.components if each.of_jars and each != component]
                 jars.download(self.clients, self.store, self._together([component, *others]), tmp)
         return [Member(f"lib/{jar.path.name}", self._kept(jar.sha256), jar.sha256) for jar in wanted]
 

@@ -41,6 +41,11 @@ class Component:
     omit: tuple[str, ...] = ()
     program: Path | None = None
 
+    @property
+    def of_jars(self) -> bool:
+        """Whether its lock names jars, not distributions of Python."""
+        return self.kind in ("jars", "java")
+
 
 @dataclass(frozen=True)
 class Bom:
@@ -75,7 +80,7 @@ class Bom:
             component.build,
             component.omit,
         ]
-        if component.kind not in ("jars", "java", "pages"):
+        if not component.of_jars and component.kind != "pages":
             entry += [self.python, self.platform]
         digest.update(json.dumps(entry).encode())
         digest.update(component.lock.read_bytes())

@@ -35,8 +35,8 @@ def reach(
         shelf.lock(lambda: report(f"a fetch is filling {shelf.root}: waiting for it")),
         shelf.scratch() as tmp,
     ):
-        archives = [jar for each in lacking if each.kind == "jars" for jar in workshop.missing_jars(each)]
-        pins = [pin for each in lacking if each.kind != "jars" for pin in workshop.missing_wheels(each)]
+        archives = [jar for each in lacking if each.of_jars for jar in workshop.missing_jars(each)]
+        pins = [pin for each in lacking if not each.of_jars for pin in workshop.missing_wheels(each)]
         asked = []
         with ThreadPoolExecutor() as pool:
             if archives:

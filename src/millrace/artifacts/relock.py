@@ -31,7 +31,7 @@ def _environments(bom: Bom) -> list[str]:
 def _lock(bom: Bom, name: str, upgrade: bool) -> Path:
     if name in bom.components:
         component = bom.components[name]
-        if component.kind in ("jars", "java"):
+        if component.of_jars:
             return _lock_jars(component.lock, component.lock.with_suffix(".pom.xml"))
         options = [
             f"--python-version={bom.python}",
