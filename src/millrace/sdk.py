@@ -63,9 +63,11 @@ def deploy(
 def predict(name: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Ask a deployed model, and return a dict of its outputs for each row.
 
-    A row is a dict (column -> value), or a list in the order of the model's inputs.
+    A row is a dict (column -> value), or a list in the order of the model's inputs; a DataFrame is rows, too.
     Raises MillraceError: status 404 for a model that is not deployed, 400 for values that do not fit.
     """
+    if hasattr(rows, "to_dict"):
+        rows = rows.to_dict("records")
     path = f"/v2/models/{quote(name, safe='')}"
     signature = _ask("GET", path)
     tensors = [_tensor(given, index, rows) for index, given in enumerate(signature["inputs"])]

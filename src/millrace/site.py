@@ -145,6 +145,10 @@ class Site:
             "MILLRACE_USER": name,
             "MILLRACE_PASSWORD": password,
             "MLFLOW_TRACKING_URI": self.url,
+            # Else MLflow asks Spark for it, which with SPARK_REMOTE looks for a Spark of this machine.
+            "MLFLOW_REGISTRY_URI": self.url,
+            # Its links lead to the gateway's address, its pages are under the name `registry.`.
+            "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
             "MLFLOW_TRACKING_USERNAME": name,
             "MLFLOW_TRACKING_PASSWORD": password,
             "MLFLOW_TRACKING_SERVER_CERT_PATH": self.ca,

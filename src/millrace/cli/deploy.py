@@ -62,7 +62,9 @@ def deploy(
     from millrace.site import find
 
     policy = changes(deadline, concurrency, queue, breaker, fallback, batch)
-    name, _, version = model.partition(":")
+    name, colon, version = model.partition(":")
+    if not name or (colon and not version):
+        raise Problem(f"{model!r} is no model: say MODEL, or MODEL:VERSION as in iris:1.")
     with pointed_at(find(site, inventory)):
         record = millrace.deploy(name, version or None, policy or None)
     typer.echo(sentence(record))

@@ -39,7 +39,8 @@ def down(
             typer.echo(f"removed {name}")
         if not gone:
             typer.echo(f"There is no site {site} here.")
-        if client is not None:
+        # A name that is no site's may be a typing error: what sites share stays.
+        if client is not None and (gone or site == DEMO):
             typer.echo(f"image {image.TAG} kept" if keep_images else image.remove(client))
             typer.echo(engine.end_own(client))
     for empty in (state_root() / ".locks", state_root()):

@@ -240,9 +240,10 @@ class Making:
         screen.write(
             f"""
 {self.name} is up after {time.monotonic() - self.began:.0f} s.
-  {site.url}/v2      predictions, on any host name, no login
+  {site.url}/v2      predictions, no login
   https://registry.localhost:{port}    MLflow            https://spark.localhost:{port}       Spark
-  https://prometheus.localhost:{port}  metrics           https://spark-history.localhost:{port}
+  https://prometheus.localhost:{port}  metrics           https://spark-history.localhost:{port}  finished jobs
+  https://docs.localhost:{port}        these docs
   users      {users}; passwords: {site.secrets}
   CA         {site.ca}
 Try next:
@@ -250,5 +251,5 @@ Try next:
   ./millrace predict flights --file examples/flights/rows.json{option}
   eval "$(./millrace env{option})"      then MLflow, Spark Connect and the SDK know the site
   ./millrace logs prediction{option}
-  ./millrace down{option}               nothing of it is left"""
+  ./millrace down{option}               it goes; what was fetched stays for the next one"""
         )

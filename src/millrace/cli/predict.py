@@ -39,6 +39,9 @@ def predict(
     from millrace.site import find
 
     rows = read_rows(row or [], file)
+    if ":" in model:
+        name = model.partition(":")[0]
+        raise Problem(f"{model}: the version that is live answers: say {name}, or deploy {model} first.")
     with pointed_at(find(site, inventory)):
         answers = millrace.predict(model, rows)
     for answer in answers:

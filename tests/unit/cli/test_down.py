@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from millrace.box import engine
+from millrace.box import engine, host, image
 from millrace.cli import app
 from millrace.site import Site
 
@@ -50,6 +50,26 @@ def test_without_any_docker_the_state_goes(state: Path, monkeypatch: pytest.Monk
     assert ended.exit_code == 0
     assert f"removed state {state}" in ended.output
     assert not state.exists()
+
+
+class Engine:
+    """One that answers, without sites; the list says what else was asked to go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[str] = []
+        monkeypatch.setattr(engine, "answering", lambda: self)
+        monkeypatch.setattr(engine, "end_own", lambda client: self.asked.append("engine") or "ended")
+        monkeypatch.setattr(host, "remove_all", lambda client, site: [])
+        monkeypatch.setattr(image, "remove", lambda client: self.asked.append("image") or "removed")
+
+
+def test_a_name_that_is_no_sites_takes_nothing_away(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = Engine(monkeypatch)
+    ended = CliRunner().invoke(app, ["down", "--site", "nope"])
+    assert "There is no site nope here." in ended.output
+    assert there.asked == []
+    assert CliRunner().invoke(app, ["down"]).exit_code == 0
+    assert there.asked == ["image", "engine"]
 
 
 def test_a_site_without_containers_goes(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,6 +142,7 @@ def test_an_encrypted_file_without_its_password_names_the_variable(
 def test_clients_get_every_variable_they_need(demo: Site) -> None:
     found = demo.environment()
     assert found["MILLRACE_GATEWAY"] == found["MLFLOW_TRACKING_URI"] == "https://localhost:8443"
+    assert found["MLFLOW_REGISTRY_URI"] == found["MLFLOW_TRACKING_URI"]
     assert found["SPARK_REMOTE"] == "sc://localhost:8443/;use_ssl=true;token=tok"
     assert {found[n] for n in found if n.endswith(("_CA", "CERT_PATH", "ROOTS_FILE_PATH"))} == {demo.ca}
     assert (found["MLFLOW_TRACKING_USERNAME"], found["MLFLOW_TRACKING_PASSWORD"]) == ("op", "s3cret'")

@@ -41,6 +41,8 @@ def test_the_version_is_printed() -> None:
         (["train", "flihgts"], "did you mean flights?"),
         (["predict", "iris"], "Give at least one row"),
         (["predict", "iris", "--row", "{"], "--row 1 is not JSON"),
+        (["predict", "iris:1", "--row", "{}"], "say iris, or deploy iris:1 first"),
+        (["deploy", "iris:"], "'iris:' is no model: say MODEL, or MODEL:VERSION"),
         (["down", "--site", "../x"], "is no name for a site"),
         (["demo", "--site", "X"], "is no name for a site"),
         (["test", "--site", "demo"], "Tests remove the site"),

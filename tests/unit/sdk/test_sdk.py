@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import millrace
@@ -48,6 +49,7 @@ def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
     [
         [{"carrier": "UA", "delay": 1.5}, {"delay": np.float64(40), "carrier": "AA"}],
         [["UA", 1.5], ("AA", np.int64(40))],
+        pd.DataFrame({"delay": [1.5, 40.0], "carrier": ["UA", "AA"]}),
     ],
 )
 def test_predict_asks_by_column_and_answers_by_row(rows: list[millrace.sdk.Row], gateway: Answers) -> None:

@@ -70,7 +70,11 @@ def _in_floats(rows: Rows) -> Rows:
 def _answers(model: Any, rows: Rows) -> dict[str, np.ndarray]:
     (base,) = need("sklearn", "Bundling", "sklearn.base")
 
-    predicted = np.asarray(model.predict(rows))
+    try:
+        predicted = np.asarray(model.predict(rows))
+    except Exception as error:  # a model raises what it likes
+        reason = " ".join(str(error).split())[:400]
+        raise CannotBundle(f"{type(model).__name__} does not take these rows: {reason}") from error
     if base.is_regressor(model):
         return {"prediction": predicted}
     if predicted.ndim > 1:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from millrace.models.spark.errors import ConversionError, UnsupportedStage
 
@@ -54,6 +53,9 @@ class Stage:
         files = sorted((self.path / part).glob("*.parquet"))
         if not files:
             raise ConversionError(f"{self.path} has no {part}: the saved pipeline is incomplete")
+        # Here, because what only shares the converter's parts needs no parquet.
+        import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
         return [row for file in files for row in pq.read_table(file).to_pylist()]
 
     def row(self) -> dict[str, Any]:

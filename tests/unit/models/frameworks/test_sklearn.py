@@ -109,6 +109,10 @@ def test_what_cannot_be_converted_is_told_and_leaves_nothing(tmp_path: Path) -> 
     model = HistGradientBoostingClassifier(max_iter=2).fit(rows, rows[:, 0] > 0)
     with pytest.raises(CannotBundle, match=r"cannot convert HistGradientBoostingClassifier .* Python bundle"):
         bundle_sklearn(model, rows, tmp_path / "bundle")
+    numbers = frame()[["size", "rooms"]]
+    tree = DecisionTreeClassifier().fit(numbers, kinds(frame()))
+    with pytest.raises(CannotBundle, match="does not take these rows: The feature names should match"):
+        bundle_sklearn(tree, numbers.rename(columns={"size": "area"}), tmp_path / "bundle")
     with pytest.raises(CannotBundle, match="StandardScaler has no predict"):
         bundle_sklearn(StandardScaler().fit(rows), rows, tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
