@@ -240,7 +240,7 @@ class Making:
         screen.write(
             f"""
 {self.name} is up after {time.monotonic() - self.began:.0f} s.
-  {site.url}/v2      predictions, no login
+  {site.url + "/v2":<34} predictions, no login
   https://registry.localhost:{port}    MLflow            https://spark.localhost:{port}       Spark
   https://prometheus.localhost:{port}  metrics           https://spark-history.localhost:{port}  finished jobs
   https://docs.localhost:{port}        these docs
