@@ -56,7 +56,7 @@ def read_rows(texts: list[str], file: Path | None) -> list[dict[str, Any]]:
             text = typer.get_text_stream("stdin").read() if str(file) == "-" else file.read_text()
         except OSError as error:
             raise Problem(f"{file} is not readable: {error.strerror}.") from error
-        listed = _json(text, str(file))
+        listed = _json(text, str(file), '[{"column": value}, ...]')
         rows += listed if isinstance(listed, list) else [listed]
     if not rows:
         raise Problem("Give at least one row: --row '{\"column\": value, ...}' or --file rows.json.")
@@ -66,8 +66,8 @@ def read_rows(texts: list[str], file: Path | None) -> list[dict[str, Any]]:
     return rows
 
 
-def _json(text: str, where: str) -> Any:
+def _json(text: str, where: str, like: str = '{"column": value}') -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise Problem(f"{where} is not JSON ({error}): write it as '{{\"column\": value}}'.") from error
+        raise Problem(f"{where} is not JSON ({error}): write it as '{like}'.") from error
