@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from millrace.models import Bundle, InvalidBundle
 from millrace.models.bundle import DOCUMENT
-from millrace.models.tensors import DATATYPES
+from millrace.serving.beside import checked, most_bytes
 from millrace.serving.pmml.attached import Attached, Described, Refused, attach
 from millrace.serving.pmml.program import NoProgram
 from millrace.serving.pmml.sidecar import Connect, connector
@@ -26,9 +26,6 @@ START_SECONDS = 60.0
 CALL_SECONDS = 60.0
 #: Between two attempts to have a document kept again.
 REVIVE_SECONDS = 1.0
-#: Bytes of an answer beyond its numbers: its head, and texts.
-SLACK_BYTES = 1 << 20
-TEXT_BYTES = 16 << 20
 #: Connections of a document that wait for the next call; more come and go with a burst.
 MOST_IDLE = 4
 Arrays = dict[str, NDArray[Any]]
@@ -82,10 +79,11 @@ class PmmlModel:
         """
         end = time.monotonic() + (CALL_SECONDS if timeout is None else timeout)
         names = list(outputs or self._outputs)
+        declared = [self._outputs[name] for name in names]
         rows = len(next(iter(inputs.values())))
         attached = self._take(end)
         try:
-            message, found = attached.ask(dict(inputs), names, end, self._most(names, rows))
+            message, found = attached.ask(dict(inputs), names, end, most_bytes(declared, rows))
         except TimeoutError:
             attached.close()
             raise
@@ -97,7 +95,7 @@ class PmmlModel:
             raise
         self._give_back(attached)
         if message.get("ok"):
-            return self._checked(found, names, rows)
+            return checked(found, declared, rows, "the PMML4S sidecar")
         if message.get("late"):
             raise TimeoutError("the rows were not computed in time")
         raise RuntimeError(str(message.get("error", "it failed without a word"))[:600])
@@ -159,27 +157,6 @@ class PmmlModel:
                 self._idle.append(attached)
                 return
         attached.close()
-
-    def _most(self, outputs: list[str], rows: int) -> int:
-        """Bytes that an answer may have."""
-        most = SLACK_BYTES
-        for declared in (self._outputs[name] for name in outputs):
-            values = rows * math.prod(declared.shape[1:])
-            if declared.datatype == "BYTES":
-                most += frames.LENGTH_BYTES * values + TEXT_BYTES
-            else:
-                most += DATATYPES[declared.datatype].itemsize * values
-        return most
-
-    def _checked(self, found: Arrays, outputs: list[str], rows: int) -> Arrays:
-        for name in outputs:
-            declared, array = self._outputs[name], found.get(name)
-            wanted = (rows, *declared.shape[1:])
-            if array is None or array.shape != wanted or array.dtype != DATATYPES[declared.datatype]:
-                raise RuntimeError(
-                    f"the PMML4S sidecar gave no {declared.datatype} {list(wanted)} as {name!r}"
-                )
-        return {name: found[name] for name in outputs}
 
 
 def _check(bundle: Bundle, described: Described) -> None:

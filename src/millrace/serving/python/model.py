@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import threading
 import time
@@ -13,7 +12,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from millrace.models import Bundle, InvalidBundle
-from millrace.models.tensors import DATATYPES
+from millrace.serving.beside import checked, most_bytes
 from millrace.serving.python.child.millrace_process import frames
 from millrace.serving.python.launch import Launcher, Process, local_launcher
 from millrace.serving.runtimes import Unavailable
@@ -22,10 +21,6 @@ log = logging.getLogger("millrace.serving")
 #: Seconds for loading the model, and for a call that has no deadline.
 START_SECONDS = 120.0
 CALL_SECONDS = 60.0
-#: Bytes of an answer beyond what its signature takes (a wrong one is still told by its shape), and of the
-#: texts of an output: the model may lie, and its answer is in the memory of the server, which others need.
-SLACK_BYTES = 1 << 20
-TEXT_BYTES = 16 << 20
 #: Seconds until a process is started again: at once, and longer each time it does not come up.
 _PAUSES = (0.0, 1.0, 2.0, 5.0, 15.0, 30.0)
 Arrays = dict[str, NDArray[Any]]
@@ -84,9 +79,10 @@ class PythonModel:
             process.connection.settimeout(max(0.001, seconds))
             frames.send(process.connection, {"outputs": outputs, "seconds": seconds}, inputs)
             rows = len(next(iter(inputs.values())))
-            message, found = frames.receive(process.connection, end, self._most(outputs, rows))
+            declared = [self._outputs[name] for name in outputs]
+            message, found = frames.receive(process.connection, end, most_bytes(declared, rows))
             if message.get("ok"):
-                return self._checked(found, outputs, rows)
+                return checked(found, declared, rows, "it")
         except TimeoutError:
             self._again(process, "it did not answer in time and was ended")
             raise TimeoutError("the model's process was ended") from None
@@ -99,29 +95,6 @@ class PythonModel:
             # What it still holds is not known.
             raise Unavailable(self._again(process, "it ran out of memory"), retry_after=1)
         raise RuntimeError(str(message.get("error", "it failed without a word"))[:600])
-
-    def _most(self, outputs: list[str], rows: int) -> int:
-        """Bytes that an answer may have."""
-        most = SLACK_BYTES
-        for declared in (self._outputs[name] for name in outputs):
-            values = rows * math.prod(declared.shape[1:])
-            if declared.datatype == "BYTES":
-                most += frames.LENGTH_BYTES * values + TEXT_BYTES
-            else:
-                most += DATATYPES[declared.datatype].itemsize * values
-        return most
-
-    def _checked(self, found: Arrays, outputs: list[str], rows: int) -> Arrays:
-        """What the process sent, if it is of the bundle's signature."""
-        for name in outputs:
-            declared, array = self._outputs[name], found.get(name)
-            wanted = (rows, *declared.shape[1:])
-            if array is None or array.shape != wanted or array.dtype != DATATYPES[declared.datatype]:
-                got = "nothing" if array is None else f"{array.dtype} {list(array.shape)}"
-                raise RuntimeError(
-                    f"it gave {got} as {name!r}, which is {declared.datatype} {list(wanted)} by its signature"
-                )
-        return {name: found[name] for name in outputs}
 
     def _start(self) -> Process:
         process = self._launch(self._bundle)
