@@ -19,6 +19,8 @@ from millrace.serving.records import Record
 log = logging.getLogger("millrace.kafka")
 _POLL_S = 0.2
 _RETRY_S = 2.0
+# Between two questions that fail: some fail within a microsecond, and each leaves a little memory behind.
+_PAUSE_S = 1.0
 
 
 class Listener(Protocol):
@@ -187,6 +189,7 @@ class Follower(threading.Thread):
         except KafkaException as error:
             # The consumer reconnects by itself; who asked waits until it did, or gives up.
             self._problem = self._error or _words(error)
+            self._stopped.wait(_PAUSE_S)
             return
         if anew:
             raise Away("the topic was made anew, and is read again")

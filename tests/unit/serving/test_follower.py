@@ -1,9 +1,14 @@
-"""What a follower says of Kafka's errors."""
+"""What a follower says of Kafka's errors, and does meanwhile."""
+
+import threading
+from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
-from millrace.serving.follower import brief
+from millrace.serving.config import Kafka
+from millrace.serving.errors import Away
+from millrace.serving.follower import Follower, brief
 
 
 @pytest.mark.parametrize(
@@ -19,3 +24,36 @@ from millrace.serving.follower import brief
 )
 def test_what_the_library_says_is_told_without_its_own_affairs(said: str, expected: str) -> None:
     assert brief(KafkaError(KafkaError._TRANSPORT, said)) == expected
+
+
+class _Gone:
+    """A consumer whose broker is gone: its questions fail at once."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def get_watermark_offsets(self, *_: Any, **__: Any) -> tuple[int, int]:
+        self.asked += 1
+        raise KafkaException(KafkaError(KafkaError._UNKNOWN_PARTITION))
+
+
+class _Event(threading.Event):
+    """Counts who waits, and does not."""
+
+    waits = 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits += timeout is not None and timeout > 0
+        return False
+
+
+def test_a_broker_that_is_gone_is_not_asked_without_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    event = _Event()
+    monkeypatch.setattr(threading, "Event", lambda: event)
+    follower = Follower(Kafka(brokers=["192.0.2.1:9092"]), None, "test", listener=None)  # type: ignore[arg-type]
+    with pytest.raises(Away):
+        follower.refresh(0.01)
+    consumer: Any = _Gone()
+    for times in range(1, 4):
+        follower._go_on(consumer, {0: 0}, None, "id")  # type: ignore[arg-type]
+        assert (consumer.asked, event.waits) == (times, times)
