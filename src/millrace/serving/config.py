@@ -34,7 +34,11 @@ class Registry(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class ServingConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """prediction.toml. Replica N listens on `port + N - 1` and keeps its state in `state_dir/N`."""
+    """prediction.toml. Replica N listens on `port + N - 1` and keeps its state in `state_dir/N`.
+
+    With `socket_dir` it listens at `socket_dir/N.sock` as well, without TLS: the folder's owner and group
+    decide who gets there.
+    """
 
     name: str
     address: str
@@ -42,6 +46,7 @@ class ServingConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     state_dir: str
     kafka: Kafka
     registry: Registry
+    socket_dir: str = ""
     # Common names of the hosts whose certificates may prepare and abandon.
     control_hosts: list[str] = []
     tls: Tls | None = None

@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -25,16 +26,20 @@ async def listen_until_told(
     beside: Callable[[int], Coroutine[Any, Any, None]],
     drain: Callable[[], float],
     finish_seconds: float,
+    local: Path | None = None,
 ) -> None:
     """Listen until SIGTERM or SIGINT, then return.
 
     `beside(port)` goes on meanwhile; when it fails the process ends, so that systemd starts it anew.
     `drain` is called on SIGTERM and says for how many seconds to go on; requests that run then get
-    `finish_seconds`. Raises OSError when it cannot listen.
+    `finish_seconds`. `local` is a Unix socket to listen at as well, without TLS. Raises OSError when it
+    cannot listen.
     """
     loop = asyncio.get_running_loop()
     context = server_context(tls) if tls else None
     port = await listener.start(address, port, context)
+    if local:
+        await listener.start_local(local)
     ended = asyncio.Event()
     tasks = [loop.create_task(beside(port))]
     if context and tls:

@@ -69,10 +69,12 @@ async def serve(
     port: int,
     begin: Callable[[], None],
     ready: Callable[[int], None],
+    local: Path | None = None,
 ) -> None:
     """Listen until SIGTERM or SIGINT, then drain and return.
 
-    `begin` runs in a thread once it listens, `ready` is told the port when all models answer.
+    `begin` runs in a thread once it listens, `ready` is told the port when all models answer. `local` is a
+    Unix socket to listen at as well.
     """
 
     def drain() -> float:
@@ -82,7 +84,7 @@ async def serve(
     async def beside(port: int) -> None:
         await _keep(parts.replica, begin, lambda: ready(port))
 
-    await listen_until_told(parts.listener, config.address, port, config.tls, beside, drain, _FINISH_S)
+    await listen_until_told(parts.listener, config.address, port, config.tls, beside, drain, _FINISH_S, local)
 
 
 async def _keep(replica: Replica, begin: Callable[[], None], ready: Callable[[], None]) -> None:
@@ -127,4 +129,5 @@ def run(config: ServingConfig, number: int) -> None:
         notify_systemd("READY=1")
         log.info("%s is ready, port %d", name, port)
 
-    run_to_its_end(serve(parts, config, port, begin, ready), follower.stop)
+    local = Path(config.socket_dir) / f"{number}.sock" if config.socket_dir else None
+    run_to_its_end(serve(parts, config, port, begin, ready, local), follower.stop)

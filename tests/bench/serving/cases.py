@@ -70,26 +70,26 @@ def cases(models: Path) -> list[Case]:
     columns = by_column(Bundle.load(models / "columns"), "columns")
     flights = by_column(Bundle.load(models / "flights"), "flights")
     flask, alone = ("baseline",), ("alone",)
-    plain, site = ("gateway", "haproxy"), ("site", "haproxy")
+    gateway = ("gateway", "haproxy")
     return [
         Case("baseline: apache2 balances two flasks", "flat", flask, tree),
         Case("nginx, a constant", "nginx", ("nginx",), tree),
         Case("baseline with an apache2 before each flask, too", "chain", flask, tree),
         Case("MLServer", "mlserver", ("mlserver",), tree),
         Case("Millrace, one process without a gateway", "alone", alone, tree),
-        Case("Millrace through the gateway", "plain", plain, tree),
-        Case("Millrace through the gateway, TLS to the client", "tls", plain, tree),
-        Case("Millrace through the gateway, TLS to the client and to the servers", "site", site, tree),
+        Case("Millrace through the gateway", "plain", gateway, tree),
+        Case("Millrace through the gateway, TLS to the client", "tls", gateway, tree),
+        Case("Millrace through the gateway, TLS to the client and to servers of other hosts", "site", gateway, tree),
         Case("forest: baseline", "flat", flask, forest),
         Case("forest: MLServer", "mlserver", ("mlserver",), forest),
         Case("forest: Millrace without a gateway", "alone", alone, forest),
-        Case("forest: Millrace through the gateway", "plain", plain, forest),
-        Case("forest: Millrace through the gateway, TLS to the client", "tls", plain, forest),
+        Case("forest: Millrace through the gateway", "plain", gateway, forest),
+        Case("forest: Millrace through the gateway, TLS to the client", "tls", gateway, forest),
         Case("tree by column, V2", "alone", alone, columns["V2"]),
         Case("tree by column, V1", "alone", alone, columns["V1"]),
         Case("flights (Spark), V2", "alone", alone, flights["V2"]),
         Case("flights (Spark), V1", "alone", alone, flights["V1"]),
-        Case("flights (Spark) through the gateway", "plain", plain, flights["V2"]),
-        Case("flights (Spark) through the gateway, TLS to the client", "tls", plain, flights["V2"]),
+        Case("flights (Spark) through the gateway", "plain", gateway, flights["V2"]),
+        Case("flights (Spark) through the gateway, TLS to the client", "tls", gateway, flights["V2"]),
         Case(f"tree, {BATCH} rows as binary tensors", "alone", alone, binary("tree")),
     ]

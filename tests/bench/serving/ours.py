@@ -1,6 +1,7 @@
-"""python -m tests.bench.serving.ours FOLDER PORT CERTIFICATE: `millrace serve` with TLS, as on a site.
+"""python -m tests.bench.serving.ours FOLDER PORT CERTIFICATE SOCKET: `millrace serve` as on a site.
 
-There a server speaks TLS to the gateway and knows it by its certificate.
+There a server speaks TLS to a gateway on another host and knows it by its certificate; the gateway of its own host
+comes by a Unix socket.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from millrace.serving.folder import Folder, FolderStore
 from millrace.serving.server import assemble, serve
 
 
-def main(folder: str, port: str, certificate: str) -> None:
+def main(folder: str, port: str, certificate: str, local: str) -> None:
     config = ServingConfig(
         name="bench",
         address="127.0.0.1",
@@ -31,7 +32,7 @@ def main(folder: str, port: str, certificate: str) -> None:
     watched = Folder(Path(folder), store, parts.replica, print)
     watched.begin()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(parts, config, config.port, watched.follow, lambda port: None))
+        runner.run(serve(parts, config, config.port, watched.follow, lambda port: None, Path(local)))
     watched.stop()
 
 

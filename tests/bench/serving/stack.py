@@ -113,20 +113,16 @@ class Stack:
         self.urls["alone"] = serve(self.server("alone"), models)
 
     def gateway(self, models: Path) -> None:
-        """HAProxy before two servers: `plain`, `tls` to the client, `site` with TLS on both sides."""
+        """HAProxy before two servers: `plain`, `tls` to the client, `site` with TLS to servers of other hosts."""
         certificate = self._certificate()
         names = ("plain_port", "tls_port", "site_port", "metrics_port", "first", "second")
-        ports = dict(zip((*names, "first_tls", "second_tls"), free_ports(8), strict=True))
+        ports = dict(zip(names, free_ports(6), strict=True))
         configuration = self._render(HERE / "haproxy.cfg", certificate=certificate, **ports)
         proxy = [program("haproxy", "haproxy"), "-W", "-db", "-f", configuration]
-        for name in ("gateway", "site"):
-            server = self.server(name)
-            for each in ("first", "second"):
-                if name == "gateway":
-                    serve(server, models, ports[each])
-                else:
-                    words = [sys.executable, "-m", "tests.bench.serving.ours", models]
-                    server.start([*words, str(ports[f"{each}_tls"]), certificate], PYTHONPATH=_sources())
+        server = self.server("gateway")
+        for each in ("first", "second"):
+            words = [sys.executable, "-m", "tests.bench.serving.ours", models, str(ports[each]), certificate]
+            server.start([*words, self.scratch / f"{each}.sock"], PYTHONPATH=_sources())
         self.server("haproxy").start(proxy)
         self.urls |= {
             "plain": f"http://127.0.0.1:{ports['plain_port']}",
@@ -177,9 +173,9 @@ def standing(scratch: Path) -> Iterator[Stack]:
         stack.stop()
 
 
-def serve(server: Server, models: Path, port: int | None = None) -> str:
-    """Start `millrace serve` as (a part of) a server, ready when this returns with its address."""
-    port = port or free_ports(1)[0]
+def serve(server: Server, models: Path) -> str:
+    """Start `millrace serve` as a server, ready when this returns with its address."""
+    (port,) = free_ports(1)
     words = [sys.executable, "-m", "millrace.cli", "serve", models, "--port", str(port)]
     # Compiled when it starts the second time, as on a host, where all is compiled when it is installed.
     compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(server.log.parent / "compiled")}

@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
+from pathlib import Path
 
 from millrace.serving.http.connection import Connection
 from millrace.serving.http.heads import Heads
@@ -11,6 +12,7 @@ from millrace.serving.http.limits import Limits
 from millrace.serving.http.messages import JSON, Request, Response, error
 
 _LOOK_S = 1.0
+_BACKLOG = 2048
 Handler = Callable[[Request], Response | Awaitable[Response]]
 
 
@@ -31,29 +33,40 @@ class Listener:
         # Called with each answer when it is set, for an access log.
         self.answered: Callable[[Request, Response], None] | None = None
         self._refused = refused
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._keeper: asyncio.Task[None] | None = None
 
     async def start(self, address: str, port: int, context: ssl.SSLContext | None = None) -> int:
         """Listen, and return the port (the system's choice when `port` is 0). Raises OSError."""
         self.loop = asyncio.get_running_loop()
         self._tell_time()
-        self._server = await self.loop.create_server(
+        server = await self.loop.create_server(
             lambda: Connection(self),
             address,
             port,
-            backlog=2048,
+            backlog=_BACKLOG,
             ssl=context,
             ssl_handshake_timeout=self.limits.head_seconds if context else None,
         )
+        self._servers.append(server)
         self._keeper = asyncio.create_task(self._keep())
-        return int(self._server.sockets[0].getsockname()[1])
+        return int(server.sockets[0].getsockname()[1])
+
+    async def start_local(self, path: Path) -> None:
+        """Listen at a Unix socket as well, for owner and group of the file alone. Raises OSError.
+
+        A socket that an earlier process left there is replaced.
+        """
+        server = await self.loop.create_unix_server(lambda: Connection(self), str(path), backlog=_BACKLOG)
+        self._servers.append(server)
+        path.chmod(0o660)
 
     async def close(self, seconds: float) -> None:
         """Take no new connections, give requests that run so many seconds, then end all."""
-        if not self._server or not self._keeper:
+        if not self._keeper:
             return
-        self._server.close()
+        for server in self._servers:
+            server.close()
         for connection in list(self.connections):
             connection.end()
         end = self.loop.time() + seconds
