@@ -175,14 +175,15 @@ def _ask(method: str, path: str, **options: Any) -> Any:
             timeout=TIMEOUT,
             **options,
         )
+    # Without their causes: four tracebacks of the HTTP client tell no more than the last line of them.
     except requests.exceptions.SSLError as error:
         raise MillraceError(
             f"{gateway} has a certificate that is not trusted: set MILLRACE_CA to the site's CA ({error})"
-        ) from error
+        ) from None
     except OSError as error:  # requests' own errors are among them
         raise MillraceError(
             f"{gateway} does not answer: is the site up? `millrace status` ({error})"
-        ) from error
+        ) from None
     if answer.status_code == 401:
         raise MillraceError(f"{gateway} wants a login: set MILLRACE_USER and MILLRACE_PASSWORD", 401)
     try:

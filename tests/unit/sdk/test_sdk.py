@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -191,8 +192,9 @@ def test_errors_name_the_fix(gateway: Answers, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(millrace.MillraceError, match="502: <html>bad gateway"):
         millrace.deploy("flights", "3")
     monkeypatch.setenv("MILLRACE_GATEWAY", "https://127.0.0.1:1")
-    with pytest.raises(millrace.MillraceError, match=r"does not answer.*millrace status"):
+    with pytest.raises(millrace.MillraceError, match=r"does not answer.*millrace status.*refused") as silence:
         millrace.predict("flights", [])
+    assert "".join(traceback.format_exception(silence.value)).count("Traceback") == 1
     monkeypatch.delenv("MILLRACE_GATEWAY")
     with pytest.raises(millrace.MillraceError, match=r"millrace env.*notebook server"):
         millrace.predict("flights", [])
