@@ -144,6 +144,6 @@ def _compares_doubles(model: Any) -> bool:
     return any(type(part).__name__.startswith("HistGradientBoosting") for part in parts)
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     text = str(error).strip()
     return text.splitlines()[0][:200] if text else type(error).__name__
