@@ -26,7 +26,7 @@ class MillraceError(Exception):
 
 
 def log_model(bundle: str | os.PathLike[str], name: str, run_id: str | None = None) -> str:
-    """Register the bundle in a directory as the next version of model `name`, and return that, as in `"3"`.
+    """Register a bundle, or the one in a directory, as the next version of `name`; return that, as in `"3"`.
 
     A bundle that does not reproduce its verification rows is refused here already, with VerificationFailed.
     The registry is MLFLOW_TRACKING_URI with its own variables; `run_id` is an MLflow run to put it in.
@@ -53,11 +53,35 @@ def deploy(
     content: dict[str, Any] = {} if policy is None else {"policy": dict(policy)}
     if version is not None:
         content["version"] = str(version)
-    elif not policy or not _live(name):
+    elif not policy or deployment(name) is None:
         content["version"] = _newest(name)
-    record = _ask("PUT", f"/deployments/{quote(name, safe='')}", json=content)
+    record = _ask("PUT", _deployment(name), json=content)
     assert isinstance(record, dict)
     return record
+
+
+def deployment(name: str) -> dict[str, Any] | None:
+    """The deployment record of a model, or None when it is not deployed.
+
+    It says what is live, `version` and `digest`, on which `replicas`, with which `policy`, and which `user`
+    deployed it at which `time`. Raises MillraceError.
+    """
+    try:
+        record = _ask("GET", _deployment(name))
+    except MillraceError as error:
+        if error.status != 404:
+            raise
+        return None
+    assert isinstance(record, dict)
+    return record
+
+
+def undeploy(name: str) -> None:
+    """Take a model from all replicas; its versions stay in the registry.
+
+    Returns when no replica answers for it any more. Raises MillraceError: status 404 if it is not deployed.
+    """
+    _ask("DELETE", _deployment(name))
 
 
 def predict(name: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -89,6 +113,8 @@ def _tensor(given: dict[str, Any], index: int, rows: Sequence[Row]) -> dict[str,
         values = [_plain(v) for v in value] if width > 1 else [_plain(value)]
         if len(values) != width:
             raise MillraceError(f"row {number} has {len(values)} values for {column!r}, which takes {width}")
+        if any(isinstance(v, float) and math.isinf(v) for v in values):
+            raise MillraceError(f"row {number} has an infinite value for {column!r}, which JSON cannot write")
         data.extend(values)
     return {
         "name": column,
@@ -106,8 +132,9 @@ def _no_surplus(name: str, columns: list[str], rows: Sequence[Row]) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """A number of numpy or pandas as Python's own, which JSON can write."""
-    return value.item() if hasattr(value, "item") else value
+    """A number of numpy or pandas as Python's own, which JSON can write; None for NaN, as servers read it."""
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _by_row(output: dict[str, Any]) -> list[Any]:
@@ -118,14 +145,8 @@ def _by_row(output: dict[str, Any]) -> list[Any]:
     return [data[start : start + width] for start in range(0, len(data), width)]
 
 
-def _live(name: str) -> bool:
-    try:
-        _ask("GET", f"/deployments/{quote(name, safe='')}")
-    except MillraceError as error:
-        if error.status != 404:
-            raise
-        return False
-    return True
+def _deployment(name: str) -> str:
+    return f"/deployments/{quote(name, safe='')}"
 
 
 def _newest(name: str) -> str:
@@ -140,7 +161,10 @@ def _newest(name: str) -> str:
 def _ask(method: str, path: str, **options: Any) -> Any:
     gateway = os.environ.get("MILLRACE_GATEWAY")
     if not gateway:
-        raise MillraceError('MILLRACE_GATEWAY is not set: run `eval "$(millrace env)"` first')
+        raise MillraceError(
+            'MILLRACE_GATEWAY is not set: run `eval "$(millrace env)"` in the shell that starts this Python, '
+            "or the notebook server"
+        )
     user = os.environ.get("MILLRACE_USER")
     try:
         answer = requests.request(
@@ -151,14 +175,15 @@ def _ask(method: str, path: str, **options: Any) -> Any:
             timeout=TIMEOUT,
             **options,
         )
+    # Without their causes: four tracebacks of the HTTP client tell no more than the last line of them.
     except requests.exceptions.SSLError as error:
         raise MillraceError(
             f"{gateway} has a certificate that is not trusted: set MILLRACE_CA to the site's CA ({error})"
-        ) from error
+        ) from None
     except OSError as error:  # requests' own errors are among them
         raise MillraceError(
             f"{gateway} does not answer: is the site up? `millrace status` ({error})"
-        ) from error
+        ) from None
     if answer.status_code == 401:
         raise MillraceError(f"{gateway} wants a login: set MILLRACE_USER and MILLRACE_PASSWORD", 401)
     try:

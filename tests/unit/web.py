@@ -54,7 +54,7 @@ def serve() -> Iterator[Answers]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = do_PUT = answer
+        do_GET = do_POST = do_PUT = do_DELETE = answer
 
         def log_message(self, format: str, *args: Any) -> None:
             pass

@@ -120,6 +120,10 @@ class Bundle:
     path: Path
     manifest: Manifest
 
+    def __fspath__(self) -> str:
+        """So that a bundle may stand wherever its directory may, as in `millrace.log_model`."""
+        return str(self.path)
+
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Bundle:
         """Open a bundle and check manifest, checksums and verification rows. Raises InvalidBundle."""

@@ -122,10 +122,15 @@ def _convert(model: Any, inputs: dict[str, np.ndarray], outputs: list[str], by_c
             target_opset=_OPSETS,
         )
     except Exception as error:  # its converters raise whatever they like
+        # What is around the cause may hold the whole model, tens of thousands of lines in a traceback.
+        cause = error.__cause__ or error
+        reason = (
+            _first_line(cause) if cause is error else f"{_first_line(error)[:60]}...: {_first_line(cause)}"
+        )
         raise CannotBundle(
-            f"skl2onnx cannot convert {type(model).__name__} ({_first_line(error)}): a Python bundle holds "
-            "any model, see `millrace bundle --help`"
-        ) from error
+            f"skl2onnx cannot convert {type(model).__name__} ({reason}): a Python bundle holds any model, "
+            "see `millrace bundle --help`"
+        ) from cause
     edits.open_rows(converted)
     edits.rename_outputs(converted, outputs)
     if not _compares_doubles(model):
@@ -139,6 +144,6 @@ def _compares_doubles(model: Any) -> bool:
     return any(type(part).__name__.startswith("HistGradientBoosting") for part in parts)
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     text = str(error).strip()
     return text.splitlines()[0][:200] if text else type(error).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +108,11 @@ def test_a_model_without_probabilities_gives_labels_alone(tmp_path: Path) -> Non
 def test_what_cannot_be_converted_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     rows = np.random.default_rng(0).normal(size=(100, 2))
     model = HistGradientBoostingClassifier(max_iter=2).fit(rows, rows[:, 0] > 0)
-    with pytest.raises(CannotBundle, match=r"cannot convert HistGradientBoostingClassifier .* Python bundle"):
+    with pytest.raises(
+        CannotBundle, match=r"cannot convert HistGradientBoostingClassifier .* Python bundle"
+    ) as told:
         bundle_sklearn(model, rows, tmp_path / "bundle")
+    assert len("".join(traceback.format_exception(told.value))) < 10_000
     numbers = frame()[["size", "rooms"]]
     tree = DecisionTreeClassifier().fit(numbers, kinds(frame()))
     with pytest.raises(CannotBundle, match="does not take these rows: The feature names should match"):
