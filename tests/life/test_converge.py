@@ -15,6 +15,7 @@ import testinfra
 import yaml
 
 from tests.life.playbook import end, recap, site_yml
+from tests.site import checks
 from tests.site.live import SITE
 
 PLACES = ("/opt/millrace", "/etc/millrace", "/var/lib/millrace")
@@ -120,6 +121,29 @@ def changed_tasks(output: str) -> str:
         if line.startswith("changed:"):
             found.append(task)
     return "\n".join(found)
+
+
+def addresses_up(edge: Any) -> list[str]:
+    """Where the prediction servers are that the gateway finds healthy; `-` for a Unix socket."""
+    ask = "echo show servers state prediction | socat - UNIX-CONNECT:/run/haproxy/admin.sock"
+    lines = [line.split() for line in edge.check_output(ask).splitlines()]
+    return [words[4] for words in lines if len(words) > 5 and words[1] == "prediction" and words[5] == "2"]
+
+
+def test_a_gateway_that_is_told_to_finds_the_prediction_servers_by_srv() -> None:
+    """As one does whose site has them on several hosts."""
+    edge = testinfra.get_host(SITE.hosts("edge")[0])
+    serving = [SITE.address(testinfra.get_host(host)) for host in SITE.hosts("serve")]
+    try:
+        run = site_yml("--tags", "gateway", "-e", "gateway_predict_local=false")
+        assert run.returncode == 0, end(run.stdout)
+        expected = sorted(serving * int(SITE.services["prediction"]["span"]))
+        checks.wait_for("they are found by SRV", lambda: sorted(addresses_up(edge)) == expected, 30)
+        with SITE.client(login=False) as session:
+            assert session.get(f"https://{SITE.gateway}/v2/health/ready", timeout=10).status_code == 200
+    finally:
+        back = site_yml("--tags", "gateway")
+    assert back.returncode == 0, end(back.stdout)
 
 
 def test_a_host_of_one_site_is_not_taken_by_another(tmp_path: Path) -> None:

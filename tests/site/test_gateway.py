@@ -166,7 +166,7 @@ def test_finds_every_prediction_server(host: Any) -> None:
     def found() -> bool:
         return metric(host, "haproxy_backend_active_servers", proxy="prediction") == expected
 
-    checks.wait_for(f"{expected} prediction servers are found by SRV and ready", found, 30)
+    checks.wait_for(f"{expected} prediction servers are ready", found, 30)
 
 
 @pytest.mark.parametrize("service", sorted({k for k in NAMED.values() if SITE.services[k].get("gateway")}))

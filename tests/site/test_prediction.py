@@ -22,6 +22,7 @@ MODEL = "site-prediction"
 PROCESSES = int(SITE.size["prediction"]["processes"])
 UNITS = [f"millrace-prediction@{n}.service" for n in range(1, PROCESSES + 1)]
 PORTS = {unit: int(SITE.services["prediction"]["port"]) + n for n, unit in enumerate(UNITS)}
+SOCKETS = SITE.variables["site_prediction_sockets"]
 TLS = "--cacert /etc/millrace/tls/ca.crt --cert /etc/millrace/tls/host.crt --key /etc/millrace/tls/host.key"
 
 
@@ -115,6 +116,16 @@ def test_unit(host: Any, unit: str) -> None:
     checks.check_runs_as(host, unit, "prediction")
     checks.check_memory(host, unit)
     checks.check_listens(host, unit, {(SITE.address(host), PORTS[unit])})
+
+
+@pytest.mark.parametrize("number", range(1, PROCESSES + 1))
+def test_the_gateway_of_its_host_alone_comes_by_a_socket(host: Any, number: int) -> None:
+    ask = f"curl -s -m 5 --unix-socket {SOCKETS}/{number}.sock http://localhost"
+    answer = host.run(f"runuser -u haproxy -- {ask}/v2/health/ready")
+    assert answer.stdout == '{"ready":true,"live":true}', answer
+    for other in ("nobody", "mlflow", "spark"):
+        assert host.run(f"runuser -u {other} -- {ask}/v2/health/ready").rc == 7, other
+    assert "only control" in host.run(f"runuser -u haproxy -- {ask}/replica/status").stdout
 
 
 @pytest.mark.usefixtures("version")

@@ -79,7 +79,12 @@ def cases(models: Path) -> list[Case]:
         Case("Millrace, one process without a gateway", "alone", alone, tree),
         Case("Millrace through the gateway", "plain", gateway, tree),
         Case("Millrace through the gateway, TLS to the client", "tls", gateway, tree),
-        Case("Millrace through the gateway, TLS to the client and to servers of other hosts", "site", gateway, tree),
+        Case(
+            "Millrace through the gateway, TLS to the client and to servers of other hosts",
+            "site",
+            gateway,
+            tree,
+        ),
         Case("forest: baseline", "flat", flask, forest),
         Case("forest: MLServer", "mlserver", ("mlserver",), forest),
         Case("forest: Millrace without a gateway", "alone", alone, forest),

@@ -1,7 +1,7 @@
 """python -m tests.bench.serving.ours FOLDER PORT CERTIFICATE SOCKET: `millrace serve` as on a site.
 
-There a server speaks TLS to a gateway on another host and knows it by its certificate; the gateway of its own host
-comes by a Unix socket.
+There a server speaks TLS to a gateway on another host and knows it by its certificate; the gateway of its own
+host comes by a Unix socket.
 """
 
 import asyncio

@@ -113,7 +113,7 @@ class Stack:
         self.urls["alone"] = serve(self.server("alone"), models)
 
     def gateway(self, models: Path) -> None:
-        """HAProxy before two servers: `plain`, `tls` to the client, `site` with TLS to servers of other hosts."""
+        """HAProxy before two servers: `plain`, `tls` to the client, `site` with TLS to the servers, too."""
         certificate = self._certificate()
         names = ("plain_port", "tls_port", "site_port", "metrics_port", "first", "second")
         ports = dict(zip(names, free_ports(6), strict=True))

@@ -50,8 +50,14 @@ class Loop:
 class Client:
     """A socket that says what it is told to say."""
 
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+    def __init__(self, place: int | Path) -> None:
+        """`place` is a port of loopback, or a Unix socket."""
+        if isinstance(place, Path):
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.settimeout(10)
+            self.socket.connect(str(place))
+        else:
+            self.socket = socket.create_connection(("127.0.0.1", place), timeout=10)
 
     def send(self, text: bytes) -> None:
         self.socket.sendall(text)
