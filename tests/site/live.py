@@ -24,6 +24,7 @@ WANTED = [
     "site_size",
     "site_domain",
     "site_users",
+    "site_prediction_sockets",
     "site_python",
     "site_tls_dir",
     "site_tls_group",

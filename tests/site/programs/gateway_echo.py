@@ -47,8 +47,8 @@ def rewritten(text: str, front: int, echo: int) -> str:
     )
     text = re.sub(r"^( *bind) \S+:443 .*$", rf"\1 127.0.0.1:{front}", text, flags=re.M)
     text = re.sub(r"^( *bind) (?!127\.0\.0\.1:).*$", rf"\1 127.0.0.1:{free_port()}", text, flags=re.M)
-    one = rf"\1server echo 127.0.0.1:{echo} no-check"
-    return re.sub(r"^( *)(?:server-template|server) .*$", one, text, flags=re.M)
+    one = rf"\1server \2 127.0.0.1:{echo} no-check"
+    return re.sub(r"^( *)(?:server-template|server) (\S+) .*$", one, text, flags=re.M)
 
 
 def ask(port: int, path: str, headers: dict[str, str]) -> dict[str, str]:
