@@ -16,6 +16,7 @@ import yaml
 
 from tests.life.playbook import end, recap, site_yml
 from tests.site import checks
+from tests.site.edge import addresses_up
 from tests.site.live import SITE
 
 PLACES = ("/opt/millrace", "/etc/millrace", "/var/lib/millrace")
@@ -34,8 +35,8 @@ def only_apt_reaches_the_world(hosts: list[Any]) -> Iterator[None]:
     for host in hosts:
         gateway = gateways[SITE.name(host)] = host.check_output("ip -4 route show default").split()[2]
         for forwarder in forwarders:
-            host.check_output("ip route add %s via %s", forwarder, gateway)
-        host.check_output("ip route add default via %s table 100", gateway)
+            host.check_output("ip route replace %s via %s", forwarder, gateway)
+        host.check_output("ip route replace default via %s table 100", gateway)
         host.check_output("ip rule add uidrange %s-%s lookup 100", *[str(host.user("_apt").uid)] * 2)
         host.check_output("ip route del default")
     yield
@@ -123,22 +124,14 @@ def changed_tasks(output: str) -> str:
     return "\n".join(found)
 
 
-def addresses_up(edge: Any) -> list[str]:
-    """Where the prediction servers are that the gateway finds healthy; `-` for a Unix socket."""
-    ask = "echo show servers state prediction | socat - UNIX-CONNECT:/run/haproxy/admin.sock"
-    lines = [line.split() for line in edge.check_output(ask).splitlines()]
-    return [words[4] for words in lines if len(words) > 5 and words[1] == "prediction" and words[5] == "2"]
-
-
 def test_a_gateway_that_is_told_to_finds_the_prediction_servers_by_srv() -> None:
     """As one does whose site has them on several hosts."""
-    edge = testinfra.get_host(SITE.hosts("edge")[0])
     serving = [SITE.address(testinfra.get_host(host)) for host in SITE.hosts("serve")]
     try:
         run = site_yml("--tags", "gateway", "-e", "gateway_predict_local=false")
         assert run.returncode == 0, end(run.stdout)
         expected = sorted(serving * int(SITE.services["prediction"]["span"]))
-        checks.wait_for("they are found by SRV", lambda: sorted(addresses_up(edge)) == expected, 30)
+        checks.wait_for("they are found by SRV", lambda: sorted(addresses_up("prediction")) == expected, 30)
         with SITE.client(login=False) as session:
             assert session.get(f"https://{SITE.gateway}/v2/health/ready", timeout=10).status_code == 200
     finally:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import testinfra
 
 from tests.site import checks
+from tests.site.edge import wait_for_all_prediction_servers
 from tests.site.live import SITE
 from tests.site.versions import deploy, infer, register, remove
 from tests.unit.serving.bundles import make_bundle
@@ -59,13 +61,16 @@ def serves(host: Any, unit: str) -> bool:
 
 @contextmanager
 def asked_all_the_time() -> Iterator[list[int]]:
-    """Predictions through the gateway until the block ends; the list gets their statuses."""
+    """Predictions through the gateway until the block ends; the list gets their statuses, 0 for none."""
     statuses: list[int] = []
     end = threading.Event()
 
     def go() -> None:
         while not end.is_set():
-            statuses.append(infer(MODEL).status_code)
+            try:
+                statuses.append(infer(MODEL).status_code)
+            except requests.RequestException:
+                statuses.append(0)
 
     threads = [threading.Thread(target=go) for _ in range(4)]
     for thread in threads:
@@ -226,6 +231,7 @@ def test_processes_restart_one_after_the_other_and_no_request_fails(host: Any) -
 @pytest.mark.parametrize("unit", UNITS)
 def test_a_killed_process_comes_back_with_its_models(host: Any, unit: str) -> None:
     before = checks.show(host, unit, "MainPID")
+    wait_for_all_prediction_servers()
     with asked_all_the_time() as statuses:
         host.check_output("kill -9 %s", before)
         checks.wait_for(f"{unit} runs again", lambda: checks.show(host, unit, "MainPID") not in (before, "0"))
