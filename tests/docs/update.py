@@ -40,6 +40,9 @@ def _update(page: Page, sure: bool) -> int:
     )
     if diff:
         print(diff)
+        if not sure and not sys.stdin.isatty():
+            print("Nobody can be asked whether to write this: say --yes.", file=sys.stderr)
+            return 1
         if sure or input(f"Write this to {page.name}? [y/N] ").lower() == "y":
             page.path.write_text(after)
     else:

@@ -16,7 +16,7 @@ import yaml
 
 from tests.life.playbook import end, recap, site_yml
 from tests.site import checks
-from tests.site.edge import addresses_up
+from tests.site.edge import addresses_up, by_sockets
 from tests.site.live import SITE
 
 PLACES = ("/opt/millrace", "/etc/millrace", "/var/lib/millrace")
@@ -126,17 +126,19 @@ def changed_tasks(output: str) -> str:
 
 def test_a_gateway_that_is_told_to_finds_the_prediction_servers_by_srv() -> None:
     """As one does whose site has them on several hosts."""
+    assert by_sockets()
     serving = [SITE.address(testinfra.get_host(host)) for host in SITE.hosts("serve")]
+    expected = sorted(serving * int(SITE.services["prediction"]["span"]))
     try:
         run = site_yml("--tags", "gateway", "-e", "gateway_predict_local=false")
         assert run.returncode == 0, end(run.stdout)
-        expected = sorted(serving * int(SITE.services["prediction"]["span"]))
         checks.wait_for("they are found by SRV", lambda: sorted(addresses_up("prediction")) == expected, 30)
         with SITE.client(login=False) as session:
             assert session.get(f"https://{SITE.gateway}/v2/health/ready", timeout=10).status_code == 200
     finally:
         back = site_yml("--tags", "gateway")
     assert back.returncode == 0, end(back.stdout)
+    checks.wait_for("all by sockets again", lambda: addresses_up("prediction") == ["-"] * len(expected), 30)
 
 
 def test_a_host_of_one_site_is_not_taken_by_another(tmp_path: Path) -> None:

@@ -22,6 +22,11 @@ def addresses_up(service: str) -> list[str]:
     return [words[4] for words in lines if len(words) > 5 and words[1] == service and words[5] == "2"]
 
 
+def by_sockets() -> bool:
+    """Whether the gateway should reach the prediction servers by Unix sockets: all are on its own host."""
+    return SITE.hosts("serve") == SITE.hosts("edge")[:1]
+
+
 def wait_for_all_prediction_servers() -> None:
     """A process that answers again gets no requests before the gateway has seen it."""
     expected = len(SITE.members("serve")) * int(SITE.services["prediction"]["span"])

@@ -1,5 +1,6 @@
 """The gateway: what comes in, where it goes, and what it refuses."""
 
+import re
 import socket
 import ssl
 import threading
@@ -9,6 +10,7 @@ import pytest
 import requests
 
 from tests.site import checks
+from tests.site.edge import addresses_up, by_sockets
 from tests.site.live import SITE
 
 testinfra_hosts = SITE.hosts("edge")
@@ -167,6 +169,12 @@ def test_finds_every_prediction_server(host: Any) -> None:
         return metric(host, "haproxy_backend_active_servers", proxy="prediction") == expected
 
     checks.wait_for(f"{expected} prediction servers are ready", found, 30)
+
+
+def test_servers_of_its_own_host_alone_are_reached_by_sockets() -> None:
+    expected = "-" if by_sockets() else r"[\d.]+"
+    assert all(re.fullmatch(expected, address) for address in addresses_up("prediction"))
+    assert addresses_up("prediction")
 
 
 @pytest.mark.parametrize("service", sorted({k for k in NAMED.values() if SITE.services[k].get("gateway")}))

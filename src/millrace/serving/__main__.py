@@ -21,7 +21,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
         config = load(arguments.config, ServingConfig)
-        require_tls_beyond_loopback(config.address, config.tls)
+        require_tls_beyond_loopback(config.address, config.tls, config.socket_dir)
         if not arguments.check:
             server.run(config, arguments.replica)
     except InvalidConfig as error:

@@ -37,7 +37,7 @@ class ServingConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """prediction.toml. Replica N listens on `port + N - 1` and keeps its state in `state_dir/N`.
 
     With `socket_dir` it listens at `socket_dir/N.sock` as well, without TLS: the folder's owner and group
-    decide who gets there.
+    decide who gets there. Whoever comes that way has no certificate, so [tls] says what is kept from them.
     """
 
     name: str
@@ -84,7 +84,11 @@ def load(path: Path, kind: type[T]) -> T:
     return config
 
 
-def require_tls_beyond_loopback(address: str, tls: Tls | None) -> None:
+def require_tls_beyond_loopback(address: str, tls: Tls | None, socket_dir: str = "") -> None:
     """Without certificates anyone who connects is trusted, so nobody but this machine may."""
+    if tls is None and socket_dir:
+        raise InvalidConfig(
+            "socket_dir: who comes by a socket would be trusted with all, a [tls] table is needed"
+        )
     if tls is None and not (address.startswith("127.") or address in ("::1", "localhost")):
         raise InvalidConfig(f"address {address} is not loopback: a [tls] table is needed")

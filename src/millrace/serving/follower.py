@@ -19,7 +19,8 @@ from millrace.serving.records import Record
 log = logging.getLogger("millrace.kafka")
 _POLL_S = 0.2
 _RETRY_S = 2.0
-# Between two questions that fail: some fail within a microsecond, and each leaves a little memory behind.
+# Between two questions that fail: some fail within a microsecond, and each leaves a little memory behind. So
+# much later is noticed that Kafka is back, of the seconds that who asks has.
 _PAUSE_S = 1.0
 
 
@@ -67,6 +68,8 @@ class Follower(threading.Thread):
         self._changed = threading.Condition()
         self._asked = 0
         self._answered = 0
+        # Callers of `refresh` that have not given up.
+        self._waiting = 0
         self._problem = "not connected yet"
         self._error = ""
 
@@ -91,9 +94,13 @@ class Follower(threading.Thread):
         """
         with self._changed:
             self._asked += 1
+            self._waiting += 1
             ticket = self._asked
-            if not self._changed.wait_for(lambda: self._answered >= ticket, timeout):
-                raise Away(self._problem or "it does not answer in time")
+            try:
+                if not self._changed.wait_for(lambda: self._answered >= ticket, timeout):
+                    raise Away(self._problem or "it does not answer in time")
+            finally:
+                self._waiting -= 1
 
     def _follow(self) -> None:
         self._error = ""
@@ -177,11 +184,9 @@ class Follower(threading.Thread):
 
     def _go_on(self, consumer: Consumer, positions: dict[int, int], admin: AdminClient, log_id: str) -> None:
         with self._changed:
-            asked = self._asked
-        if asked == self._answered:
-            change = self._next(consumer, positions)
-            if change is not _NOTHING:
-                self._listener.apply(*change)
+            asked, waiting = self._asked, self._waiting
+        if not waiting or asked == self._answered:
+            self._apply_next(consumer, positions)
             return
         try:
             targets = self._ends(consumer, positions)
@@ -190,6 +195,7 @@ class Follower(threading.Thread):
             # The consumer reconnects by itself; who asked waits until it did, or gives up.
             self._problem = self._error or _words(error)
             self._stopped.wait(_PAUSE_S)
+            self._apply_next(consumer, positions)
             return
         if anew:
             raise Away("the topic was made anew, and is read again")
@@ -201,6 +207,11 @@ class Follower(threading.Thread):
             self._problem = ""
             self._answered = asked
             self._changed.notify_all()
+
+    def _apply_next(self, consumer: Consumer, positions: dict[int, int]) -> None:
+        change = self._next(consumer, positions)
+        if change is not _NOTHING:
+            self._listener.apply(*change)
 
     def _certificate(self) -> int:
         """Changes when the certificate is renewed: the library reads it only once."""

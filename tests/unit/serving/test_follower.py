@@ -27,33 +27,46 @@ def test_what_the_library_says_is_told_without_its_own_affairs(said: str, expect
 
 
 class _Gone:
-    """A consumer whose broker is gone: its questions fail at once."""
+    """A consumer whose broker is gone: its questions fail at once, and nothing comes."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.asked = self.polled = 0
 
     def get_watermark_offsets(self, *_: Any, **__: Any) -> tuple[int, int]:
         self.asked += 1
         raise KafkaException(KafkaError(KafkaError._UNKNOWN_PARTITION))
 
+    def poll(self, _: float) -> None:
+        self.polled += 1
 
-class _Event(threading.Event):
-    """Counts who waits, and does not."""
+
+class _Clock(threading.Event):
+    """Counts who waits, and lets nobody wait."""
 
     waits = 0
 
     def wait(self, timeout: float | None = None) -> bool:
-        self.waits += timeout is not None and timeout > 0
+        self.waits += bool(timeout)
         return False
 
 
-def test_a_broker_that_is_gone_is_not_asked_without_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    event = _Event()
-    monkeypatch.setattr(threading, "Event", lambda: event)
-    follower = Follower(Kafka(brokers=["192.0.2.1:9092"]), None, "test", listener=None)  # type: ignore[arg-type]
-    with pytest.raises(Away):
-        follower.refresh(0.01)
+@pytest.fixture
+def follower() -> Follower:
+    return Follower(Kafka(brokers=["192.0.2.1:9092"]), None, "test", listener=None)  # type: ignore[arg-type]
+
+
+def test_a_broker_that_is_gone_is_asked_with_pauses_and_read_from_all_the_same(follower: Follower) -> None:
+    follower._stopped = clock = _Clock()
+    follower._asked = follower._waiting = 1
     consumer: Any = _Gone()
     for times in range(1, 4):
         follower._go_on(consumer, {0: 0}, None, "id")  # type: ignore[arg-type]
-        assert (consumer.asked, event.waits) == (times, times)
+        assert (consumer.asked, consumer.polled, clock.waits) == (times, times, times)
+
+
+def test_nobody_is_asked_for_who_has_given_up(follower: Follower) -> None:
+    with pytest.raises(Away):
+        follower.refresh(0.01)
+    consumer: Any = _Gone()
+    follower._go_on(consumer, {0: 0}, None, "id")  # type: ignore[arg-type]
+    assert (consumer.asked, consumer.polled) == (0, 1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from millrace.serving.config import Tls
+from millrace.serving.config import InvalidConfig, Tls, require_tls_beyond_loopback
 from millrace.serving.http import Request, Response
 from tests.unit.serving.running import INFER, ROWS, Client, Running, listening
 
@@ -77,3 +77,14 @@ def test_a_gateway_predicts_there_and_prepares_nothing(tmp_path: Path) -> None:
         client.close()
     finally:
         server.end()
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "away" / "1.sock"
+    with listening(echo) as (listener, _, loop), pytest.raises(OSError, match=r"existing folder .*away"):
+        loop.do(listener.start_local(path))
+
+
+def test_a_socket_without_certificates_is_refused() -> None:
+    with pytest.raises(InvalidConfig, match="socket_dir"):
+        require_tls_beyond_loopback("127.0.0.1", None, "/run/sockets")

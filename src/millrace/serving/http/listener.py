@@ -57,9 +57,13 @@ class Listener:
 
         A socket that an earlier process left there is replaced.
         """
-        server = await self.loop.create_unix_server(lambda: Connection(self), str(path), backlog=_BACKLOG)
+        try:
+            server = await self.loop.create_unix_server(lambda: Connection(self), str(path), backlog=_BACKLOG)
+            path.chmod(0o660)
+        except OSError as error:
+            text = f"{path} cannot be listened at: may this user write into an existing folder {path.parent}?"
+            raise OSError(error.errno, f"{text} ({error.strerror or error})") from error
         self._servers.append(server)
-        path.chmod(0o660)
 
     async def close(self, seconds: float) -> None:
         """Take no new connections, give requests that run so many seconds, then end all."""
