@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+import warnings
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,6 +103,22 @@ def test_predict_passes_on_what_the_server_refuses(gateway: Answers) -> None:
     with pytest.raises(millrace.MillraceError, match="400: input 'delay' is FP64") as refusal:
         millrace.predict("flights", [["UA", "late"], ["AA", 1]])
     assert refusal.value.status == 400
+
+
+def test_predict_warns_of_an_answer_that_is_not_the_models(gateway: Answers) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        millrace.predict("flights", [["UA", 1.5], ["AA", 40]])
+    marks = {"fallback": "constant", "fallback_reason": "deadline"}
+    gateway.set("POST", INFER, ANSWER | {"parameters": marks})
+    told = r"the fallback of 'flights' answered in its place \(constant; deadline\)"
+    with pytest.warns(millrace.FallbackWarning, match=told) as warned:
+        assert len(millrace.predict("flights", [["UA", 1.5], ["AA", 40]])) == 2
+    assert warned[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", millrace.FallbackWarning)
+        with pytest.raises(millrace.FallbackWarning, match=told):
+            millrace.predict("flights", [["UA", 1.5], ["AA", 40]])
 
 
 def test_deploy_puts_the_version_and_returns_the_record(
