@@ -93,8 +93,8 @@ def predict(name: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Ask a deployed model, and return a dict of its outputs for each row.
 
     A row is a dict (column -> value), or a list in the order of the model's inputs; a DataFrame is rows, too.
-    Warns with FallbackWarning when the model's fallback answered in its place; who wants an error instead says
-    `warnings.simplefilter("error", millrace.FallbackWarning)`.
+    Warns with FallbackWarning when the model's fallback answered in its place; after
+    `warnings.simplefilter("error", millrace.FallbackWarning)` it raises that.
     Raises MillraceError: status 404 for a model that is not deployed, 400 for values that do not fit.
     """
     if hasattr(rows, "to_dict"):
@@ -197,6 +197,11 @@ def _ask(method: str, path: str, **options: Any) -> Any:
         raise MillraceError(
             f"{gateway} does not answer: is the site up? `millrace status` ({error})"
         ) from None
+    if answer.status_code == 401 and user:
+        raise MillraceError(
+            f"{gateway} refused the login of {user}: is MILLRACE_PASSWORD right? `millrace env` prints both",
+            401,
+        )
     if answer.status_code == 401:
         raise MillraceError(f"{gateway} wants a login: set MILLRACE_USER and MILLRACE_PASSWORD", 401)
     try:

@@ -205,6 +205,11 @@ def test_errors_name_the_fix(gateway: Answers, monkeypatch: pytest.MonkeyPatch) 
     gateway.set("PUT", "/deployments/flights", b"<html>", status=401)
     with pytest.raises(millrace.MillraceError, match="set MILLRACE_USER and MILLRACE_PASSWORD"):
         millrace.deploy("flights", "3")
+    monkeypatch.setenv("MILLRACE_USER", "ada")
+    monkeypatch.setenv("MILLRACE_PASSWORD", "no secret")
+    with pytest.raises(millrace.MillraceError, match="refused the login of ada: ") as refusal:
+        millrace.deploy("flights", "3")
+    assert (refusal.value.status, "no secret" in str(refusal.value)) == (401, False)
     gateway.set("PUT", "/deployments/flights", b"<html>bad gateway", status=502)
     with pytest.raises(millrace.MillraceError, match="502: <html>bad gateway"):
         millrace.deploy("flights", "3")
