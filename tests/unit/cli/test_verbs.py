@@ -37,6 +37,14 @@ def test_the_version_is_printed() -> None:
     assert CliRunner().invoke(app, ["--version"]).output.startswith("millrace 0.")
 
 
+def test_python_runs_the_command_by_the_name_of_the_package() -> None:
+    words = [sys.executable, "-m", "millrace", "logs", "kafak"]
+    run = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr.startswith("millrace: ")
+    assert "did you mean kafka?" in run.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
