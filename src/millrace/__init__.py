@@ -14,9 +14,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from millrace.sdk import MillraceError, deploy, deployment, log_model, predict, undeploy
+    from millrace.sdk import (
+        FallbackWarning,
+        MillraceError,
+        deploy,
+        deployment,
+        log_model,
+        predict,
+        undeploy,
+    )
 
-__all__ = ["MillraceError", "deploy", "deployment", "log_model", "predict", "undeploy"]
+__all__ = ["FallbackWarning", "MillraceError", "deploy", "deployment", "log_model", "predict", "undeploy"]
 
 
 def __getattr__(name: str) -> Any:

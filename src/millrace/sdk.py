@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -23,6 +24,10 @@ class MillraceError(Exception):
     def __init__(self, text: str, status: int | None = None) -> None:
         super().__init__(text)
         self.status = status
+
+
+class FallbackWarning(UserWarning):
+    """A model's fallback answered in its place. The text says which one, and why."""
 
 
 def log_model(bundle: str | os.PathLike[str], name: str, run_id: str | None = None) -> str:
@@ -88,6 +93,8 @@ def predict(name: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Ask a deployed model, and return a dict of its outputs for each row.
 
     A row is a dict (column -> value), or a list in the order of the model's inputs; a DataFrame is rows, too.
+    Warns with FallbackWarning when the model's fallback answered in its place; after
+    `warnings.simplefilter("error", millrace.FallbackWarning)` it raises that.
     Raises MillraceError: status 404 for a model that is not deployed, 400 for values that do not fit.
     """
     if hasattr(rows, "to_dict"):
@@ -97,6 +104,12 @@ def predict(name: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
     tensors = [_tensor(given, index, rows) for index, given in enumerate(signature["inputs"])]
     _no_surplus(name, [given["name"] for given in signature["inputs"]], rows)
     answer = _ask("POST", f"{path}/infer", json={"inputs": tensors})
+    marks = answer.get("parameters") or {}
+    if "fallback" in marks:
+        which = f"{marks['fallback']}; {marks.get('fallback_reason')}"
+        warnings.warn(
+            f"the fallback of {name!r} answered in its place ({which})", FallbackWarning, stacklevel=2
+        )
     columns = {output["name"]: _by_row(output) for output in answer["outputs"]}
     return [{column: values[row] for column, values in columns.items()} for row in range(len(rows))]
 
@@ -184,6 +197,11 @@ def _ask(method: str, path: str, **options: Any) -> Any:
         raise MillraceError(
             f"{gateway} does not answer: is the site up? `millrace status` ({error})"
         ) from None
+    if answer.status_code == 401 and user:
+        raise MillraceError(
+            f"{gateway} refused the login of {user}: is MILLRACE_PASSWORD right? `millrace env` prints both",
+            401,
+        )
     if answer.status_code == 401:
         raise MillraceError(f"{gateway} wants a login: set MILLRACE_USER and MILLRACE_PASSWORD", 401)
     try:

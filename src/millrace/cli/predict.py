@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,7 +35,10 @@ def predict(
     site: SiteName = DEMO,
     inventory: Inventory = None,
 ) -> None:
-    """Ask a deployed model; one line of JSON for each row."""
+    """Ask a deployed model; one line of JSON for each row.
+
+    When the model's fallback answered in its place, standard error says so.
+    """
     from millrace.cli.sdk import pointed_at
     from millrace.site import find
 
@@ -42,8 +46,11 @@ def predict(
     if ":" in model:
         name = model.partition(":")[0]
         raise Problem(f"{model}: the version that is live answers: say {name}, or deploy {model} first.")
-    with pointed_at(find(site, inventory)):
+    with pointed_at(find(site, inventory)), warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
         answers = millrace.predict(model, rows)
+    for warning in warned:
+        typer.echo(f"millrace: {warning.message}", err=True)
     for answer in answers:
         typer.echo(json.dumps(answer))
 

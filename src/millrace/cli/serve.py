@@ -21,7 +21,8 @@ def serve(
         Path,
         typer.Argument(
             metavar="DIR",
-            help="A bundle; or a folder of them, DIR/MODEL or DIR/MODEL/VERSION: the newest is served.",
+            help="A bundle; or a folder of them, DIR/MODEL or DIR/MODEL/VERSION: the newest is served, "
+            "of versions that are whole numbers.",
         ),
     ],
     port: Annotated[int, typer.Option(min=0, max=65535, metavar="PORT", help="0: any that is free.")] = PORT,

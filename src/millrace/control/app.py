@@ -16,7 +16,7 @@ from millrace.serving.errors import Unanswered
 from millrace.serving.grpc import PREFIX, framing
 from millrace.serving.grpc.schema import MESSAGES
 from millrace.serving.http import Request, Response, error
-from millrace.serving.records import MODEL_NAME
+from millrace.serving.records import MODEL_NAME, MODEL_VERSION
 
 #: Bytes that a request may have.
 MAX_BODY = 65_536
@@ -200,7 +200,7 @@ def _asked(body: bytes) -> tuple[str | None, dict[str, Any] | None]:
             raise Refused(400, 'the body must be as {"version": "3"}: it names neither version nor policy')
         return None, asked.policy
     version = str(asked.version)
-    if not version.isdecimal() or len(version) > 18:
+    if not MODEL_VERSION.fullmatch(version):
         raise Refused(400, "a version is a whole number, as the registry gives it")
     return version, asked.policy
 

@@ -1,13 +1,12 @@
 """A folder of bundles in the place of deployment records: what lies there is served.
 
 DIR/NAME/bundle.json            model NAME
-DIR/NAME/VERSION/bundle.json    model NAME, the newest VERSION that is good
+DIR/NAME/VERSION/bundle.json    model NAME, the newest VERSION that is good, of whole numbers
 DIR/bundle.json                 one model, called as the folder
 """
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Protocol
 
 from millrace.models import Bundle, InvalidBundle
 from millrace.models.bundle import MANIFEST
-from millrace.serving.records import MODEL_NAME, Record, State
+from millrace.serving.records import MODEL_NAME, MODEL_VERSION, Record, State
 from millrace.serving.replica import Refused
 
 VERSION = "1"  # of a bundle that lies there without one
@@ -35,7 +34,10 @@ class Found:
 
 
 def find(folder: Path) -> dict[str, list[Found]]:
-    """The bundles by model, newest versions first: of 2 and 10, of 1.9 and 1.10 it is the latter."""
+    """The bundles by model, newest versions first: of 2 and 10 it is the latter.
+
+    What has no number for a name comes before them, to be refused: else nobody would hear of it.
+    """
     if (folder / MANIFEST).is_file():
         return {folder.resolve().name: [Found(folder.resolve().name, VERSION, folder)]}
     found: dict[str, list[Found]] = {}
@@ -183,6 +185,8 @@ class Folder:
         """Raises InvalidBundle, Refused, OSError."""
         if not MODEL_NAME.fullmatch(model):
             raise Refused(f"{model!r} is no name of a model: letters, digits, '.', '_' and '-'")
+        if not MODEL_VERSION.fullmatch(candidate.version):
+            raise Refused("a version is a whole number: rename the folder if it is one")
         bundle = Bundle.load(candidate.path)
         if live and live.record.digest == bundle.digest and live.record.version == candidate.version:
             self._live[model] = _Live(live.record, candidate.path, now)
@@ -205,10 +209,9 @@ def _folders(place: Path) -> list[Path]:
         return []
 
 
-def _order(version: str) -> list[tuple[int, int, str]]:
-    """Numbers inside a version compare as such; 1.10-rc1 comes before 1.10, and that before 1.10.1."""
-    parts = re.findall(r"\d+|[^\d.]+", version)
-    return [*((2, int(part), "") if part.isdigit() else (0, 0, part) for part in parts), (1, 0, "")]
+def _order(version: str) -> tuple[bool, int, str]:
+    number = MODEL_VERSION.fullmatch(version)
+    return not number, int(version) if number else 0, version
 
 
 def _line(error: Exception) -> str:

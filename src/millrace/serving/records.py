@@ -8,6 +8,8 @@ from millrace.serving.policy import Policy
 
 # A name is a part of paths and a key: nothing that needs quoting.
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+#: As the registry counts them.
+MODEL_VERSION = re.compile(r"[0-9]{1,18}")
 
 
 class Record(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import joblib
+import lightgbm
 import numpy as np
 import pytest
 from sklearn.tree import DecisionTreeClassifier
@@ -46,6 +47,21 @@ def test_a_scikit_learn_model_and_rows_of_a_csv_file(tree: Path, tmp_path: Path)
     assert [(t.name, t.datatype) for t in made.inputs] == [("length", "FP64"), ("kind", "INT64")]
     assert f"for 4 rows: {made.digest}" in said.output
     assert bundle(tmp_path / "made").output == said.output
+
+
+def test_it_says_which_numbers_the_bundle_takes_with_fewer_digits(tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("length,half,kind\n5.1,1.5,1\n6.2,2.5,2\n4.9,1.5,1\n,2.5,2\n")
+    rows = np.array([[5.1, 1.5, 1.0], [6.2, 2.5, 2.0], [4.9, 1.5, 1.0], [np.nan, 2.5, 2.0]])
+    model = lightgbm.LGBMClassifier(n_estimators=2, min_child_samples=1, verbose=-1).fit(rows, [0, 1] * 2)
+    model.booster_.save_model(tmp_path / "model.txt")
+    narrow = bundle(tmp_path / "model.txt", "--rows", tmp_path / "rows.csv", "-o", tmp_path / "narrow")
+    assert narrow.output.splitlines()[:2] == [
+        "rounded to FP32, which is what the converted model takes: length",
+        "takes length FP32 [-1, 1], half FP32 [-1, 1], kind FP32 [-1, 1]",
+    ]
+    (tmp_path / "rows.csv").write_text("length,kind\n5.1,1\n6.2,2\n")
+    wide = bundle(tree, "--rows", tmp_path / "rows.csv", "-o", tmp_path / "wide")
+    assert wide.output.startswith("takes length FP64 [-1, 1], kind INT64 [-1, 1]\n")
 
 
 def test_an_onnx_model_with_answers_among_its_rows(tmp_path: Path) -> None:

@@ -3,11 +3,15 @@
 import os
 import subprocess
 import sys
+import warnings
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+import millrace
 from millrace.cli import app, env, predict, services
 from millrace.cli.completion import Shell, script
 from millrace.problem import Problem
@@ -31,6 +35,14 @@ def test_the_help_of_every_verb_shows_examples(name: str) -> None:
 
 def test_the_version_is_printed() -> None:
     assert CliRunner().invoke(app, ["--version"]).output.startswith("millrace 0.")
+
+
+def test_python_runs_the_command_by_the_name_of_the_package() -> None:
+    words = [sys.executable, "-m", "millrace", "logs", "kafak"]
+    run = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr.startswith("millrace: ")
+    assert "did you mean kafka?" in run.stderr
 
 
 @pytest.mark.parametrize(
@@ -103,6 +115,19 @@ def test_what_is_no_row_is_named(texts: list[str], said: str) -> None:
 def test_a_file_of_rows_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(Problem, match=r"rows\.json is not readable: No such file"):
         predict.read_rows([], tmp_path / "rows.json")
+
+
+def test_an_answer_of_a_fallback_is_told_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def warns(name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        warnings.warn(f"the fallback of {name!r} answered", millrace.FallbackWarning, stacklevel=2)
+        return [{"label": "unknown"} for _ in rows]
+
+    monkeypatch.setattr("millrace.site.find", lambda *_: None)
+    monkeypatch.setattr("millrace.cli.sdk.pointed_at", nullcontext)
+    monkeypatch.setattr(millrace, "predict", warns)
+    run = CliRunner().invoke(app, ["predict", "iris", "--row", "{}"])
+    assert run.stdout == '{"label": "unknown"}\n'
+    assert run.stderr == "millrace: the fallback of 'iris' answered\n"
 
 
 def test_bash_completes_verbs_for_a_millrace_that_is_not_on_the_path(tmp_path: Path) -> None:

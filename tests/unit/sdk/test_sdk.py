@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+import warnings
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,6 +105,22 @@ def test_predict_passes_on_what_the_server_refuses(gateway: Answers) -> None:
     assert refusal.value.status == 400
 
 
+def test_predict_warns_of_an_answer_that_is_not_the_models(gateway: Answers) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        millrace.predict("flights", [["UA", 1.5], ["AA", 40]])
+    marks = {"fallback": "constant", "fallback_reason": "deadline"}
+    gateway.set("POST", INFER, ANSWER | {"parameters": marks})
+    told = r"the fallback of 'flights' answered in its place \(constant; deadline\)"
+    with pytest.warns(millrace.FallbackWarning, match=told) as warned:
+        assert len(millrace.predict("flights", [["UA", 1.5], ["AA", 40]])) == 2
+    assert warned[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", millrace.FallbackWarning)
+        with pytest.raises(millrace.FallbackWarning, match=told):
+            millrace.predict("flights", [["UA", 1.5], ["AA", 40]])
+
+
 def test_deploy_puts_the_version_and_returns_the_record(
     gateway: Answers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +205,11 @@ def test_errors_name_the_fix(gateway: Answers, monkeypatch: pytest.MonkeyPatch) 
     gateway.set("PUT", "/deployments/flights", b"<html>", status=401)
     with pytest.raises(millrace.MillraceError, match="set MILLRACE_USER and MILLRACE_PASSWORD"):
         millrace.deploy("flights", "3")
+    monkeypatch.setenv("MILLRACE_USER", "ada")
+    monkeypatch.setenv("MILLRACE_PASSWORD", "no secret")
+    with pytest.raises(millrace.MillraceError, match="refused the login of ada: ") as refusal:
+        millrace.deploy("flights", "3")
+    assert (refusal.value.status, "no secret" in str(refusal.value)) == (401, False)
     gateway.set("PUT", "/deployments/flights", b"<html>bad gateway", status=502)
     with pytest.raises(millrace.MillraceError, match="502: <html>bad gateway"):
         millrace.deploy("flights", "3")

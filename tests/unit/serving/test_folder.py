@@ -83,17 +83,14 @@ def replace(made: Bundle, path: Path) -> None:
 
 def test_models_are_called_as_their_folders_and_the_newest_version_is_first(tmp_path: Path) -> None:
     made = make_bundle(tmp_path / "made")
-    names = ["plain", "many/9", "many/10", ".hidden", "deep/a/b/c"]
-    names += [f"dots/{version}" for version in ("1.9", "1.10", "1.10.1", "1.10-rc1")]
-    for name in names:
+    for name in ("plain", "many/9", "many/10", "many/old", ".hidden", "deep/a/b/c"):
         shutil.copytree(made.path, tmp_path / "models" / name)
     (tmp_path / "models/empty").mkdir()
     (tmp_path / "models/README").write_text("")
     found = find(tmp_path / "models")
     assert {model: [each.version for each in versions] for model, versions in found.items()} == {
         "plain": ["1"],
-        "many": ["10", "9"],
-        "dots": ["1.10.1", "1.10", "1.10-rc1", "1.9"],
+        "many": ["old", "10", "9"],
     }
     assert [(each.model, each.path) for each in find(made.path)["made"]] == [("made", made.path)]
 
@@ -105,6 +102,23 @@ def test_what_lies_there_is_served(place: Place) -> None:
     assert place.begin() == 2
     assert place.live == {"one": ("1", 2.0), "two": ("2", 4.0)}
     assert "two 2 is live: it answers 3 rows as none did" in place.said
+
+
+@pytest.mark.parametrize("name", ["1.10", "backup", "2-rc1", "9" * 19, "\u0663"])
+def test_what_is_no_whole_number_is_named_and_left_out(name: str, place: Place) -> None:
+    make_bundle(place.root / "m/1", 2.0)
+    make_bundle(place.root / f"m/{name}", 3.0)
+    make_bundle(place.root / f"lone/{name}", 3.0)
+    assert place.begin() == 1
+    for _ in range(3):
+        place.look()
+    assert place.live == {"m": ("1", 2.0)}
+    told = f"{name} is refused: a version is a whole number: rename the folder if it is one"
+    assert sorted(line for line in place.said if "refused" in line) == [f"lone {told}", f"m {told}"]
+    # It does not stand in the way of a new one.
+    make_bundle(place.root / "m/2", 4.0)
+    place.look()
+    assert place.live == {"m": ("2", 4.0)}
 
 
 def test_a_new_version_is_switched_to_when_it_lies_still(place: Place) -> None:

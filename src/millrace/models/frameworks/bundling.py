@@ -46,7 +46,7 @@ def bundle_file(
     `kind` is one of `files.KINDS`, else told by the file. `outputs` names what a Keras or PyTorch model
     gives, or chooses columns of a Spark pipeline. Answers of `made_by`, the framework that trained the model,
     stand beside the inputs for ONNX, and may for PMML and Spark. `code` is for Python and MLflow models.
-    `report` is told what was chosen, where there is a choice.
+    `report` is told what was chosen, where there is a choice, and which columns lose digits.
     Raises CannotBundle, MissingExtra, FileExistsError, VerificationFailed.
     """
     kind = kind or kind_of(model)
@@ -70,16 +70,37 @@ def bundle_file(
     found = read_model(kind, model) if found is None else found
     if kind in ("keras", "torch"):
         make = frameworks.bundle_keras if kind == "keras" else frameworks.bundle_torch
+        given: Any = sample
         if isinstance(sample, Mapping) and rows.suffix != ".npz":
-            sample = _matrix(sample)
+            given = _matrix(sample)
         named = {"outputs": outputs} if outputs else {}
-        return make(found, sample, path, most_rows=most_rows, **named)
-    simple = {
-        "sklearn": frameworks.bundle_sklearn,
-        "xgboost": frameworks.bundle_xgboost,
-        "lightgbm": frameworks.bundle_lightgbm,
-    }
-    return simple[kind](found, sample, path, most_rows=most_rows)
+        made = make(found, given, path, most_rows=most_rows, **named)
+    else:
+        simple = {
+            "sklearn": frameworks.bundle_sklearn,
+            "xgboost": frameworks.bundle_xgboost,
+            "lightgbm": frameworks.bundle_lightgbm,
+        }
+        made = simple[kind](found, sample, path, most_rows=most_rows)
+    if rounded := _rounded(sample, made):
+        report(f"rounded to FP32, which is what the converted model takes: {', '.join(rounded)}")
+    return made
+
+
+def _rounded(sample: Any, made: Bundle) -> list[str]:
+    """Columns, or inputs, of the rows with numbers that are no longer the same for the bundle."""
+    arrays = sample if isinstance(sample, Mapping) else {made.inputs[0].name: sample}
+    datatypes = {tensor.name: tensor.datatype for tensor in made.inputs}
+    return [
+        name
+        for name, values in arrays.items()
+        # Columns that are no inputs of their own make up the only one.
+        if datatypes.get(name, made.inputs[0].datatype) == "FP32"
+        and values.dtype.kind in "fiu"
+        and not np.array_equal(
+            values.astype(np.float64), values.astype(np.float32).astype(np.float64), equal_nan=True
+        )
+    ]
 
 
 def _onnx(model: Path, sample: Any, path: Path, made_by: str | None, most_rows: int) -> Bundle:

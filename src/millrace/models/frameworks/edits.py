@@ -9,7 +9,8 @@ from onnx import ModelProto, TensorProto, helper
 
 from millrace.models.tensors import datatype_of
 
-_TREES = ("TreeEnsembleClassifier", "TreeEnsembleRegressor", "TreeEnsemble")
+# Not TreeEnsemble: histogram trees are written with it, and compare doubles.
+_TREES = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
 ELEMENTS = {
     "BOOL": TensorProto.BOOL,
     "INT64": TensorProto.INT64,

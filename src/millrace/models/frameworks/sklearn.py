@@ -10,7 +10,7 @@ import numpy as np
 from onnx import ModelProto
 
 from millrace.models.bundle import Bundle
-from millrace.models.frameworks import edits
+from millrace.models.frameworks import edits, histogram
 from millrace.models.frameworks.errors import CannotBundle
 from millrace.models.frameworks.extras import named, need
 from millrace.models.frameworks.finish import finish
@@ -103,6 +103,7 @@ def _convert(model: Any, inputs: dict[str, np.ndarray], outputs: list[str], by_c
         "BOOL": types.BooleanTensorType,
         "BYTES": types.StringTensorType,
     }
+    histogram.refuse_categories(model)
     if by_column or "X" in inputs:
         arrays = inputs
     else:
@@ -115,12 +116,15 @@ def _convert(model: Any, inputs: dict[str, np.ndarray], outputs: list[str], by_c
         arrays = {"/rows": np.zeros((1, len(inputs)), joined if joined.kind == "f" else np.float64)}
     declared = [(name, kinds[datatype_of(array)]([None, *array.shape[1:]])) for name, array in arrays.items()]
     try:
-        converted: ModelProto = skl2onnx.to_onnx(
+        converted: ModelProto = skl2onnx.convert_sklearn(
             model,
             initial_types=declared,
             options={"zipmap": False} if "probabilities" in outputs else None,
             target_opset=_OPSETS,
+            custom_conversion_functions=histogram.converters(),
         )
+    except CannotBundle:
+        raise
     except Exception as error:  # its converters raise whatever they like
         # What is around the cause may hold the whole model, tens of thousands of lines in a traceback.
         cause = error.__cause__ or error
@@ -131,17 +135,14 @@ def _convert(model: Any, inputs: dict[str, np.ndarray], outputs: list[str], by_c
             f"skl2onnx cannot convert {type(model).__name__} ({reason}): a Python bundle holds any model, "
             "see `millrace bundle --help`"
         ) from cause
+    # skl2onnx declares the lowest that would do.
+    for opset in converted.opset_import:
+        opset.version = _OPSETS[""] if opset.domain == "" else opset.version
+    histogram.declare_opset(converted)
     edits.open_rows(converted)
     edits.rename_outputs(converted, outputs)
-    if not _compares_doubles(model):
-        edits.floats_into_trees(converted)
+    edits.floats_into_trees(converted)
     return converted
-
-
-def _compares_doubles(model: Any) -> bool:
-    """Whether it has histogram trees: all other trees round what they are given to 32 bits."""
-    parts = (model, *model.get_params(deep=True).values())
-    return any(type(part).__name__.startswith("HistGradientBoosting") for part in parts)
 
 
 def _first_line(error: BaseException) -> str:

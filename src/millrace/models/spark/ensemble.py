@@ -53,6 +53,7 @@ class _Attributes:
     features: list[int] = field(default_factory=list)
     modes: list[int] = field(default_factory=list)
     splits: list[float] = field(default_factory=list)
+    missing: list[int] = field(default_factory=list)
     true: list[tuple[int, int]] = field(default_factory=list)
     false: list[tuple[int, int]] = field(default_factory=list)
     targets: list[int] = field(default_factory=list)
@@ -60,10 +61,11 @@ class _Attributes:
     members: dict[int, list[float]] = field(default_factory=dict)
     roots: list[int] = field(default_factory=list)
 
-    def branch(self, feature: int, mode: int, split: float) -> int:
+    def branch(self, feature: int, mode: int, split: float, missing: bool = False) -> int:
         self.features.append(feature)
         self.modes.append(mode)
         self.splits.append(split)
+        self.missing.append(int(missing))
         self.true.append((0, 0))
         self.false.append((0, 0))
         return len(self.features) - 1
@@ -100,6 +102,8 @@ def tree_attributes(trees: Sequence[Tree], features: Sequence[Feature], leaf: Le
         "aggregate_function": 1,
         "post_transform": 0,
     }
+    if any(out.missing):
+        attributes["nodes_missing_value_tracks_true"] = out.missing
     if out.members:  # one set after the other in the order of the nodes, each closed by NaN
         sets = [value for node in sorted(out.members) for value in [*out.members[node], np.nan]]
         attributes["membership_values"] = _doubles(sets)
@@ -128,7 +132,9 @@ def _add(
         branch = out.branch(feature.column, EQ, float(feature.category))
         yes, no = (left, right) if goes_left[1] else (right, left)
     elif categories == -1:
-        branch, yes, no = out.branch(feature.column, LEQ, values[0]), left, right
+        # Spark's NaN is greater than any number, and is so for ONNX Runtime unless it is told otherwise.
+        branch = out.branch(feature.column, LEQ, values[0], split.get("missingLeft", False))
+        yes, no = left, right
     else:
         members, inside_left = _set_split(values, categories)
         yes, no = (left, right) if inside_left else (right, left)
