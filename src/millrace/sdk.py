@@ -13,6 +13,8 @@ import requests
 
 TIMEOUT = (5, 300)  # seconds to connect, and for an answer: a deployment waits for all replicas
 Row = Mapping[str, Any] | Sequence[Any]
+# What a value may be.
+_JSON = (str, int, float, bool, type(None))
 
 
 class MillraceError(Exception):
@@ -126,6 +128,12 @@ def _tensor(given: dict[str, Any], index: int, rows: Sequence[Row]) -> dict[str,
         values = [_plain(v) for v in value] if width > 1 else [_plain(value)]
         if len(values) != width:
             raise MillraceError(f"row {number} has {len(values)} values for {column!r}, which takes {width}")
+        odd = [v for v in values if not isinstance(v, _JSON)]
+        if odd:
+            kind = type(odd[0]).__name__
+            raise MillraceError(
+                f"row {number} has a {kind} for {column!r}: give text, a number, true, false or null"
+            )
         if any(isinstance(v, float) and math.isinf(v) for v in values):
             raise MillraceError(f"row {number} has an infinite value for {column!r}, which JSON cannot write")
         data.extend(values)
@@ -145,9 +153,11 @@ def _no_surplus(name: str, columns: list[str], rows: Sequence[Row]) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """A number of numpy or pandas as Python's own, which JSON can write; None for NaN, as servers read it."""
+    """A number of numpy or pandas as Python's own; None for NaN and NA, as models that know them read it."""
     value = value.item() if hasattr(value, "item") else value
-    return None if isinstance(value, float) and math.isnan(value) else value
+    missing = isinstance(value, float) and math.isnan(value)
+    # Neither compares as missing, and pandas need not be installed.
+    return None if missing or type(value).__name__ in ("NAType", "NaTType") else value
 
 
 def _by_row(output: dict[str, Any]) -> list[Any]:

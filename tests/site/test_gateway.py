@@ -1,5 +1,6 @@
 """The gateway: what comes in, where it goes, and what it refuses."""
 
+import json
 import re
 import socket
 import ssl
@@ -11,6 +12,7 @@ import requests
 
 from tests.site import checks
 from tests.site.edge import addresses_up, by_sockets
+from tests.site.inside import run_program
 from tests.site.live import SITE
 
 testinfra_hosts = SITE.hosts("edge")
@@ -175,6 +177,15 @@ def test_servers_of_its_own_host_alone_are_reached_by_sockets() -> None:
     expected = "-" if by_sockets() else r"[\d.]+"
     assert all(re.fullmatch(expected, address) for address in addresses_up("prediction"))
     assert addresses_up("prediction")
+
+
+def test_a_prediction_that_comes_in_two_pieces_is_repeated_when_its_server_ends(host: Any) -> None:
+    if by_sockets():
+        body = json.dumps({"inputs": ["x" * 10_000]})
+        question = {"pieces": ["/v2/models/m/infer", body], "times": 12}
+        told = run_program(host, "gateway_echo.py", question)
+        assert told["statuses"] == [200]
+        assert told["ended"] > 0
 
 
 @pytest.mark.parametrize("service", sorted({k for k in NAMED.values() if SITE.services[k].get("gateway")}))

@@ -7,6 +7,7 @@ import warnings
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -81,9 +82,16 @@ def test_a_missing_number_is_sent_as_null(gateway: Answers) -> None:
     assert gateway.requests[-1].json["inputs"][1]["data"] == [1.5, None]
 
 
+@pytest.mark.parametrize("delays", [pd.array([1, None], "Int64"), [1, pd.NaT], [1, pd.NA]])
+def test_what_pandas_takes_for_missing_is_sent_as_null(gateway: Answers, delays: Any) -> None:
+    millrace.predict("flights", pd.DataFrame({"delay": delays, "carrier": ["UA", "AA"]}).astype(object))
+    assert gateway.requests[-1].json["inputs"][1]["data"] == [1, None]
+
+
 @pytest.mark.parametrize(
     ("row", "told"),
     [
+        (["UA", pd.Timestamp(0)], "row 1 has a Timestamp for 'delay': give text, a number"),
         ({"carrier": "UA"}, "row 1 has no value for the column 'delay'"),
         (["UA"], "row 1 has no value for the column 'delay'"),
         (["UA", np.float64("-inf")], "row 1 has an infinite value for 'delay'"),
