@@ -1,8 +1,8 @@
 """Runs on an edge host: asks a copy of its gateway, whose servers answer with the headers that reached them.
 
 Asked {"user", "password", "requests": {name: [path, headers, login]}}, it prints {name: headers}.
-Asked {"pieces": [path, body], "times"}, it sends the head of a request and then the body, so many times, while one server of two
-ends each connection when it has the request; it prints {"statuses", "ended"}.
+Asked {"pieces": [path, body], "times"}, it sends the head of a request and then the body, so many times,
+while one server of two ends each connection when it has the request; it prints {"statuses", "ended"}.
 """
 
 import base64
@@ -64,7 +64,10 @@ def free_port() -> int:
 
 
 def rewritten(text: str, front: int, echo: int, ending: int | None = None) -> str:
-    """The gateway's configuration on loopback, in plain text, with the echo as every server; `ending` as `local1`."""
+    """The gateway's configuration on loopback, in plain text, with the echo as every server.
+
+    `ending` takes the place of `local1`.
+    """
     text = re.sub(
         r"^ *(stats socket|server-state-file|load-server-state-from-file) .*\n", "", text, flags=re.M
     )
