@@ -99,7 +99,7 @@ def main() -> None:
         waits, failed = {}, {}
         for title, at in (
             ("Millrace through the gateway, TLS to the client", "tls"),
-            ("the same with TLS to the servers", "site"),
+            ("the same with TLS to servers of other hosts", "site"),
         ):
             waits[title], failed[title] = steady.hold(stack.urls[at], iris("tree"), HELD, _HELD_S)
         stack.stop()

@@ -1,12 +1,14 @@
 """A rate that is held: requests leave when they are due, whether or not earlier ones were answered.
 
 What a request waits is counted from when it was due: a server that stalls cannot hide it by being asked less.
+The client's own timer, which is a millisecond coarse, counts as waiting, too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections import deque
 from urllib.parse import urlsplit
 
@@ -61,7 +63,7 @@ class _Run:
             self.late.append(due)
 
     def answered(self, client: _Client, good: bool) -> None:
-        self.waits.append(asyncio.get_running_loop().time() - client.due)
+        self.waits.append(time.perf_counter() - client.due)
         self.failed += not good
         if self.late:
             client.send(self.late.popleft())
@@ -89,14 +91,14 @@ async def _hold(url: str, ask: Ask, rate: int, seconds: float) -> tuple[list[flo
         (await loop.create_connection(lambda: _Client(run), where.hostname, where.port, ssl=context))[0]
         for _ in range(CONNECTIONS)
     ]
-    total, begun = int(rate * seconds), loop.time() + 0.1
+    total, begun = int(rate * seconds), time.perf_counter() + 0.1
     for number in range(total):
         due = begun + number / rate
-        if (wait := due - loop.time()) > 0:
+        if (wait := due - time.perf_counter()) > 0:
             await asyncio.sleep(wait)
         run.ask(due)
-    end = loop.time() + 5
-    while len(run.waits) < total and not run.lost and loop.time() < end:
+    end = time.perf_counter() + 5
+    while len(run.waits) < total and not run.lost and time.perf_counter() < end:
         await asyncio.sleep(0.01)
     for transport in opened:
         transport.abort()
