@@ -21,12 +21,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--page", action="append", default=[], metavar="PATH", help="only this page of the docs")
 
 
-def chosen(config: pytest.Config) -> list[pages.Page]:
-    """The pages named on the command line, else all that fit the site at hand."""
+def pytest_configure(config: pytest.Config) -> None:
+    # Before anything is collected: an error there comes with pytest's whole way to it.
+    if config.getoption("--page"):
+        chosen(config)
+
+
+def chosen(config: pytest.Config) -> list[tuple[pages.Page, list[Example]]]:
+    """The pages named on the command line, else all that fit the site at hand; and what of them is run."""
     throwaway = os.environ.get("MILLRACE_DOCS_THROWAWAY") == "1"
     try:
         named = [pages.Page(Path(path)) for path in config.getoption("--page")]
-        return selected(named or pages.all_pages(), site_directory(), throwaway=throwaway, named=bool(named))
+        found = selected(named or pages.all_pages(), site_directory(), throwaway=throwaway, named=bool(named))
+        return [(page, [each for each in page.examples if each.parsed.runs]) for page in found]
     except (NoSite, PageError) as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -36,11 +43,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     names: list[str] = []
     values: list[tuple[pages.Page, Example | None]] = []
-    for page in chosen(metafunc.config):
-        for example in page.examples:
-            if example.parsed.runs:
-                values.append((page, example))
-                names.append(f"{page.name}:{example.line}")
+    for page, examples in chosen(metafunc.config):
+        for example in examples:
+            values.append((page, example))
+            names.append(f"{page.name}:{example.line}")
         values.append((page, None))
         names.append(f"{page.name}: {LEFT}")
     metafunc.parametrize(("page", "example"), values, ids=names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 import yaml
@@ -19,6 +19,9 @@ ROOT = Path(__file__).parents[2]
 HEAD = re.compile(r"\A(?:---\n(?P<dashes>.*?)^---$|<!--\n(?P<comment>.*?)^-->$)", re.M | re.S)
 
 
+Kind = Literal["none", "single-node", "three-node", "throwaway"]
+
+
 class Head(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The front matter of a page; all of it may be missing.
 
@@ -29,7 +32,7 @@ class Head(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     pages' making: `roles` and `services` that a component page is about, `hide` for the theme.
     """
 
-    site: Literal["none", "single-node", "three-node", "throwaway"] = "none"
+    site: Kind = "none"
     service: str = ""
     before: tuple[str, ...] = ()
     leaves: Literal["nothing"] | dict[str, str] = "nothing"
@@ -50,7 +53,8 @@ class Page:
             given = yaml.safe_load(match["dashes"] or match["comment"]) if match else {}
             self.head = msgspec.convert(given, Head)
         except (yaml.YAMLError, msgspec.ValidationError) as error:
-            raise PageError(path, 1, f"front matter: {error}") from error
+            known = f"; sites are {', '.join(get_args(Kind))}" if "$.site" in str(error) else ""
+            raise PageError(path, 1, f"front matter: {error}{known}") from error
 
     @property
     def name(self) -> str:
