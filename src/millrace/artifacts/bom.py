@@ -104,7 +104,8 @@ def project_files(root: Path, omit: Sequence[str] = ()) -> Iterator[Path]:
     yield root / "pyproject.toml"
     package = root / "src" / "millrace"
     for path in sorted(package.rglob("*")):
-        if path.is_file() and not {"__pycache__", *omit} & set(path.relative_to(package).parts):
+        parts = path.relative_to(package).parts
+        if path.is_file() and "__pycache__" not in parts and parts[0] not in omit:
             yield path
 
 
