@@ -9,6 +9,7 @@ from inspect import getmembers, isfunction
 from typing import Any
 
 import commands
+import costs
 import jinja2
 import network
 import overview
@@ -25,7 +26,7 @@ ENVIRONMENT = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing
 ENVIRONMENT.globals.update(
     {
         name: function
-        for module in (network, overview, own_metrics, protocols, runs, settings, software)
+        for module in (costs, network, overview, own_metrics, protocols, runs, settings, software)
         for name, function in getmembers(module, isfunction)
     },
     commands=commands.reference,

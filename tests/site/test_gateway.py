@@ -180,12 +180,10 @@ def test_servers_of_its_own_host_alone_are_reached_by_sockets() -> None:
 
 
 def test_a_prediction_that_comes_in_two_pieces_is_repeated_when_its_server_ends(host: Any) -> None:
-    if by_sockets():
-        body = json.dumps({"inputs": ["x" * 10_000]})
-        question = {"pieces": ["/v2/models/m/infer", body], "times": 12}
-        told = run_program(host, "gateway_echo.py", question)
-        assert told["statuses"] == [200]
-        assert told["ended"] > 0
+    body = json.dumps({"inputs": ["x" * 10_000]})
+    told = run_program(host, "gateway_echo.py", {"pieces": ["/v2/models/m/infer", body], "times": 12})
+    assert told["statuses"] == [200]
+    assert told["ended"] > 0
 
 
 @pytest.mark.parametrize("service", sorted({k for k in NAMED.values() if SITE.services[k].get("gateway")}))

@@ -66,7 +66,7 @@ def free_port() -> int:
 def rewritten(text: str, front: int, echo: int, ending: int | None = None) -> str:
     """The gateway's configuration on loopback, in plain text, with the echo as every server.
 
-    `ending` takes the place of `local1`.
+    With `ending` the prediction servers are two, and the first is that.
     """
     text = re.sub(
         r"^ *(stats socket|server-state-file|load-server-state-from-file) .*\n", "", text, flags=re.M
@@ -75,10 +75,13 @@ def rewritten(text: str, front: int, echo: int, ending: int | None = None) -> st
     text = re.sub(r"^( *bind) (?!127\.0\.0\.1:).*$", rf"\1 127.0.0.1:{free_port()}", text, flags=re.M)
 
     def server(line: re.Match[str]) -> str:
-        port = ending if ending and line[2] == "local1" else echo
-        return f"{line[1]}server {line[2]} 127.0.0.1:{port} no-check"
+        first = line[2] in ("local1", "prediction") and ending
+        return "".join(
+            f"{line[1]}server {name} 127.0.0.1:{port} no-check\n"
+            for name, port in [("ending", ending), (line[2], echo)][0 if first else 1 :]
+        )
 
-    return re.sub(r"^( *)(?:server-template|server) (\S+) .*$", server, text, flags=re.M)
+    return re.sub(r"^( *)(?:server-template|server) (\S+) .*\n", server, text, flags=re.M)
 
 
 def ask(port: int, path: str, headers: dict[str, str]) -> dict[str, str]:

@@ -17,15 +17,20 @@ def echo(request: Request) -> Response:
     return Response(request.target)
 
 
+def answer_at(place: int | Path) -> bytes:
+    client = Client(place)
+    client.send(GET)
+    answer = client.receive(b"/a")
+    client.close()
+    return answer
+
+
 def test_it_answers_at_both(tmp_path: Path) -> None:
     path = tmp_path / "1.sock"
     with listening(echo) as (listener, port, loop):
         loop.do(listener.start_local(path))
         for place in (port, path):
-            client = Client(place)
-            client.send(GET)
-            assert client.receive(b"/a").endswith(b"\r\n\r\n/a")
-            client.close()
+            assert answer_at(place).endswith(b"\r\n\r\n/a")
 
 
 def test_nobody_but_its_owner_and_group_may_connect(tmp_path: Path) -> None:
@@ -41,10 +46,7 @@ def test_what_an_earlier_process_left_is_replaced(tmp_path: Path) -> None:
         left.bind(str(path))
     with listening(echo) as (listener, _, loop):
         loop.do(listener.start_local(path))
-        client = Client(path)
-        client.send(GET)
-        assert client.receive(b"/a").endswith(b"/a")
-        client.close()
+        assert answer_at(path).endswith(b"\r\n\r\n/a")
 
 
 def test_it_ends_with_the_listener(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -128,9 +129,9 @@ def _convert(model: Any, inputs: dict[str, np.ndarray], outputs: list[str], by_c
     except Exception as error:  # its converters raise whatever they like
         # What is around the cause may hold the whole model, tens of thousands of lines in a traceback.
         cause = error.__cause__ or error
-        reason = (
-            _first_line(cause) if cause is error else f"{_first_line(error)[:60]}...: {_first_line(cause)}"
-        )
+        reason = _first_line(cause)
+        if cause is not error:
+            reason = f"{textwrap.shorten(_first_line(error), 60, placeholder='...')}: {reason}"
         raise CannotBundle(
             f"skl2onnx cannot convert {type(model).__name__} ({reason}): a Python bundle holds any model, "
             "see `millrace bundle --help`"
