@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=int, default=3, help="of each case in a round")
     parser.add_argument(
-        "--only", default="", metavar="WORDS", help="cases whose title has them, and the first two"
+        "--only", default="", metavar="WORDS", help="cases whose title has them, and those to compare with"
     )
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put the figures into a page, too")
     options = parser.parse_args()
@@ -86,7 +86,9 @@ def main() -> None:
         say("making the models")
         models.make(bundles)
         chosen = [
-            case for number, case in enumerate(cases(bundles)) if number < 2 or options.only in case.title
+            case
+            for number, case in enumerate(cases(bundles))
+            if number < 2 or case.title == report.FOREST or options.only in case.title
         ]
         say("starting the servers")
         stack.baseline()

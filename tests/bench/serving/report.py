@@ -17,6 +17,10 @@ from tests.bench.serving.stack import program
 BEGIN, END = "<!-- figures: written by tests.bench.serving -->", "<!-- end of the figures -->"
 
 
+#: What other forests are compared with.
+FOREST = "forest: baseline"
+
+
 def machine() -> str:
     """Processor, cores, memory, and the versions of what was compared."""
     cpu = next(
@@ -47,7 +51,7 @@ def requests(cases: Sequence[Case], figures: Mapping[str, Sequence[tuple[float, 
     lines = ["| | CPU, us a request | of rounds | requests/s | of the baseline's CPU | times nginx |"]
     lines.append("|---|---|---|---|---|---|")
     for case in cases:
-        name, of = case.title, "forest: baseline" if case.title.startswith("forest") else flask
+        name, of = case.title, FOREST if case.title.startswith("forest") else flask
         spread = [c for c, _ in figures[name]]
         ratio = cpu[of] / cpu[name]
         part = f"1/{ratio:.1f}" if ratio > 1 else f"{1 / ratio:.2f}"
