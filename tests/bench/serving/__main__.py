@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench.serving import footprint, load, models, report, steady
-from tests.bench.serving.cases import Case, cases, iris
+from tests.bench.serving.cases import FOREST, Case, cases, iris
 from tests.bench.serving.stack import Stack, standing
 
 HELD = 1000
@@ -88,7 +88,7 @@ def main() -> None:
         chosen = [
             case
             for number, case in enumerate(cases(bundles))
-            if number < 2 or case.title == report.FOREST or options.only in case.title
+            if number < 2 or case.title == FOREST or options.only in case.title
         ]
         say("starting the servers")
         stack.baseline()

@@ -14,6 +14,8 @@ from millrace.models import Bundle
 from tests.bench.serving.load import Ask
 
 BATCH = 1000
+#: What other forests are compared with.
+FOREST = "forest: baseline"
 _MEASURES = [5.1, 3.5, 1.4, 0.2]
 
 
@@ -65,7 +67,10 @@ def binary(model: str) -> Ask:
 
 
 def cases(models: Path) -> list[Case]:
-    """All of them; the first is what the others are compared with, the second the least that HTTP costs."""
+    """All of them.
+
+    The first is what the others are compared with (forests with `FOREST`), the second the least HTTP costs.
+    """
     tree, forest = iris("tree"), iris("forest")
     columns = by_column(Bundle.load(models / "columns"), "columns")
     flights = by_column(Bundle.load(models / "flights"), "flights")
@@ -85,7 +90,7 @@ def cases(models: Path) -> list[Case]:
             gateway,
             tree,
         ),
-        Case("forest: baseline", "flat", flask, forest),
+        Case(FOREST, "flat", flask, forest),
         Case("forest: MLServer", "mlserver", ("mlserver",), forest),
         Case("forest: Millrace without a gateway", "alone", alone, forest),
         Case("forest: Millrace through the gateway", "plain", gateway, forest),

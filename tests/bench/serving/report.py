@@ -10,15 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median, quantiles
 
-from tests.bench.serving.cases import Case
+from tests.bench.serving.cases import FOREST, Case
 from tests.bench.serving.footprint import Footprint
 from tests.bench.serving.stack import program
 
 BEGIN, END = "<!-- figures: written by tests.bench.serving -->", "<!-- end of the figures -->"
-
-
-#: What other forests are compared with.
-FOREST = "forest: baseline"
 
 
 def machine() -> str:
