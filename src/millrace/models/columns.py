@@ -40,16 +40,23 @@ class Table(dict[str, Any]):
 class Columns:
     """How columns become the array [N, columns] that a joined model takes as its input `tensor`."""
 
-    def __init__(self, name: str, datatype: str, tables: Mapping[str, Table | None]) -> None:
-        """`tables`: the columns in their order, those of text with what they are looked up in."""
+    def __init__(
+        self, name: str, datatype: str, tables: Mapping[str, Table | None], inputs: Sequence[Tensor]
+    ) -> None:
+        """`tables`: the columns in their order, those of text with what they are looked up in.
+
+        `inputs`: the same columns in the order of the model's inputs.
+        """
         self.name = name
         self.tensor = Tensor(name, datatype, (-1, len(tables)))
         self._items = list(tables.items())
+        numbers = {tensor.name: number for number, tensor in enumerate(inputs)}
+        self._places = [(numbers[name], table) for name, table in self._items]
         self._dtype = DATATYPES[datatype]
 
-    def row(self, row: Mapping[str, list[Any]]) -> list[Any]:
-        """The values of a single row, from lists of one value."""
-        return [row[name][0] if table is None else table[row[name][0]] for name, table in self._items]
+    def row(self, columns: Sequence[Sequence[Any]]) -> list[Any]:
+        """The values of a single row, from the single value of each column, in the order of the inputs."""
+        return [columns[n][0] if table is None else table[columns[n][0]] for n, table in self._places]
 
     def join(self, inputs: Mapping[str, np.ndarray], rows: int) -> dict[str, np.ndarray]:
         """The model's input, from arrays [rows, 1] of the columns' types; raises ValueError for others."""
@@ -139,7 +146,7 @@ def _find(graph: GraphProto, inputs: Sequence[Tensor]) -> tuple[Columns, frozens
     ):
         return None
     tables = {ends[value].column: ends[value].table for value in concat.input}
-    return Columns(joined, datatype, tables), past | {number}
+    return Columns(joined, datatype, tables, inputs), past | {number}
 
 
 def _declares(graph: GraphProto, inputs: Sequence[Tensor]) -> bool:

@@ -30,43 +30,63 @@ class Pair:
         self._session = session
         self._names = list(outputs)
         self.inputs = {t.name: np.empty((2, *t.shape[1:]), DATATYPES[t.datatype]) for t in inputs}
-        self._fills = {name: _fill(array) for name, array in self.inputs.items()}
+        self._fills = [_fill(array) for array in self.inputs.values()]
+        self._only = self._fills[0] if len(self._fills) == 1 else None
         self._bindable = all(array.dtype.kind != "O" for array in self.inputs.values())
-        self._binding: Any = None
+        # Computes the outputs into memory of ours; None before the first call, and where that cannot be.
+        self._compute: Callable[[], None] | None = None
         self._outputs: dict[str, np.ndarray] = {}
-        self._first: dict[str, np.ndarray] = {}
+        # For each output: its first row as a flat list.
+        self._lists: list[Callable[[], list[Any]]] = []
 
     @property
     def bound(self) -> bool:
         """Whether the next call takes the short way."""
-        return self._bindable and self._binding is not None
+        return self._compute is not None
 
-    def fill(self, name: str, values: Sequence[Any]) -> None:
-        """Write the values of a row into an input [2, width], twice.
+    def fill(self, columns: Sequence[Sequence[Any]]) -> None:
+        """Write the flat values of a row into the inputs, in their order, each twice.
 
-        Raises struct.error or OverflowError for a number that the input cannot hold.
+        Raises struct.error or OverflowError for a number that an input cannot hold.
         """
-        self._fills[name](*values, *values)
+        if self._only is not None:
+            (values,) = columns
+            self._only(*values, *values)
+            return
+        for write, values in zip(self._fills, columns, strict=True):
+            write(*values, *values)
 
-    def run(self, names: list[str], *, keep: bool = True) -> dict[str, np.ndarray]:
-        """The outputs of the row that `inputs` hold twice, [1, ...] each. Raises what ONNX Runtime raises.
-
-        Without `keep` they are good until the next call, which writes into them.
-        """
-        if names != self._names or not self._bindable:
+    def run(self, names: list[str]) -> dict[str, np.ndarray]:
+        """The outputs of the row that `inputs` hold twice, [1, ...] each. Raises what ONNX Runtime raises."""
+        if names != self._names:
             return _first(names, self._session.run(names, self.inputs))
-        if self._binding is None:
-            results = self._session.run(names, self.inputs)
-            self._bind(results)
-            return _first(names, results)
+        results = self._run()
+        if results is None:
+            return {name: array[:1].copy() for name, array in self._outputs.items()}
+        return _first(names, results)
+
+    def values(self) -> list[list[Any]]:
+        """All outputs as `run` gives them, but flat lists of their values."""
+        results = self._run()
+        if results is None:
+            return [values() for values in self._lists]
+        return [array[:1].ravel().tolist() for array in results]
+
+    def _run(self) -> Sequence[np.ndarray] | None:
+        """All outputs, None when they were written into `_outputs`."""
+        if self._compute is None:
+            results: Sequence[np.ndarray] = self._session.run(self._names, self.inputs)
+            if self._bindable:
+                self._bind(results)
+            return results
         try:
-            self._session.run_with_iobinding(self._binding)
+            self._compute()
+            return None
         except Exception:  # ONNX Runtime's errors share no base class
             # When the values are at fault this raises as well; else an output has not always the same shape.
-            results = self._session.run(names, self.inputs)
-            self._bindable = False
-            return _first(names, results)
-        return {name: array.copy() for name, array in self._first.items()} if keep else self._first
+            results = self._session.run(self._names, self.inputs)
+            self._bindable, self._compute = False, None
+            return results
 
     def _bind(self, results: Sequence[Any]) -> None:
         """Have later calls write outputs of these shapes and types into one place."""
@@ -74,13 +94,21 @@ class Pair:
         if not self._bindable:
             return
         self._outputs = dict(zip(self._names, map(np.empty_like, results), strict=True))
-        self._first = {name: array[:1] for name, array in self._outputs.items()}
+        self._lists = [array[:1].reshape(-1).tolist for array in self._outputs.values()]
         binding = self._session.io_binding()
         for name, array in self.inputs.items():
             binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(array))
         for name, array in self._outputs.items():
             binding.bind_ortvalue_output(name, ort.OrtValue.ortvalue_from_numpy(array))
-        self._binding = binding
+        self._compute = _bound_call(self._session, binding)
+
+
+def _bound_call(session: ort.InferenceSession, binding: Any) -> Callable[[], None]:
+    """`session.run_with_iobinding(binding)`, without what that wraps around the call where it is as known."""
+    try:
+        return partial(session._sess.run_with_iobinding, binding._iobinding, None)
+    except AttributeError:
+        return partial(session.run_with_iobinding, binding)
 
 
 def _fill(array: np.ndarray) -> Callable[..., None]:

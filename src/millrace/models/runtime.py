@@ -117,21 +117,16 @@ class OnnxModel:
             )
         return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
-    def run_row(self, row: Mapping[str, list[Any]], outputs: Sequence[str]) -> dict[str, np.ndarray]:
-        """What `run` gives for one row, from lists of the values of its inputs [1, width]: without arrays.
+    def run_row(self, columns: Sequence[Sequence[Any]]) -> list[list[Any]]:
+        """The flat values of all outputs for one row, from the flat values of all inputs [1, width].
 
-        The values must be of the inputs' types, and the outputs are good until this thread's next call.
+        Inputs and outputs are in the bundle's order. It gives what `run` gives, and makes no arrays. There
+        must be a column for each input, of values of its type.
         Raises struct.error or OverflowError for a number that an input cannot hold.
         """
-        if row.keys() != self._names:
-            raise self._other(row)
         pair = self._pair()
-        if self._columns:
-            pair.fill(self._columns.name, self._columns.row(row))
-        else:
-            for name, values in row.items():
-                pair.fill(name, values)
-        return pair.run(list(outputs), keep=False)
+        pair.fill(columns if self._columns is None else (self._columns.row(columns),))
+        return pair.values()
 
     def close(self) -> None:
         """Nothing to do: the session goes with the last call that uses it."""

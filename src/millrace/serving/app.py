@@ -11,6 +11,7 @@ from millrace.serving.about import About, NotServed, require
 from millrace.serving.calls import Codec
 from millrace.serving.config import ServingConfig
 from millrace.serving.errors import BadRequest, Unanswered
+from millrace.serving.fast import FastPath, Rows
 from millrace.serving.grpc import PREFIX, Service
 from millrace.serving.http import Request, Response
 from millrace.serving.internal import Internal
@@ -18,10 +19,30 @@ from millrace.serving.metrics import ServingMetrics
 from millrace.serving.replica import Placed, Replica
 from millrace.serving.served import Served
 from millrace.serving.v1 import V1
+from millrace.serving.v1_row import V1Row
 from millrace.serving.v2 import V2, refuse
+from millrace.serving.v2_row import V2Row
 from millrace.serving.versions import Shelf
 
 Answer = Response | Awaitable[Response]
+
+
+class _Path:
+    """Predictions of a live model by one protocol."""
+
+    __slots__ = ("_codec", "_served", "fast")
+
+    def __init__(self, served: Served, codec: Codec, fast: FastPath | None) -> None:
+        self._served = served
+        self._codec = codec
+        self.fast = fast
+
+    def answer(self, request: Request) -> Answer:
+        if self.fast and Rows.is_for(request.method, request.headers):
+            content = self.fast.answer(request.body)
+            if content is not None:
+                return Response(content)
+        return self._served.answer(self._codec, request)
 
 
 class _Live:
@@ -31,14 +52,14 @@ class _Live:
         self.place = place
         self.served = served
         name, version, signature = served.name, served.version.version, served.version.signature
-        v1, v2 = V1(signature, max_body), V2(signature, max_body)
-        codecs: dict[str, Codec] = {
-            f"/v2/models/{name}/infer": v2,
-            f"/v2/models/{name}/versions/{version}/infer": v2,
-            f"/v1/models/{name}:predict": v1,
-            f"/v1/models/{name}/versions/{version}:predict": v1,
+        v1 = _Path(served, V1(signature, max_body), served.fast(V1Row.of(signature)))
+        v2 = _Path(served, V2(signature, max_body), served.fast(V2Row.of(name, version, signature)))
+        self.paths = {
+            f"/v2/models/{name}/infer".encode(): v2,
+            f"/v2/models/{name}/versions/{version}/infer".encode(): v2,
+            f"/v1/models/{name}:predict".encode(): v1,
+            f"/v1/models/{name}/versions/{version}:predict".encode(): v1,
         }
-        self.targets = {target.encode(): (served, codec) for target, codec in codecs.items()}
 
 
 class App:
@@ -62,7 +83,8 @@ class App:
         self._registry = registry
         self._internal = internal
         self._live: dict[str, _Live] = {}
-        self._targets: dict[bytes, tuple[Served, Codec]] = {}
+        self._paths: dict[bytes, _Path] = {}
+        self.rows = Rows()
         self._bodies = ThreadPoolExecutor(1, "bodies")
         self._about = About(self)
         self._grpc = Service(self, config.max_body_bytes)
@@ -73,21 +95,21 @@ class App:
 
     def switch(self, placed: dict[str, Placed]) -> None:
         """Serve these models from now on. Whole dictionaries are replaced, so a request sees one state."""
-        before, live, targets = self._live, {}, {}
+        before, live, paths = self._live, {}, {}
         for name, place in placed.items():
             known = before.get(name)
             if known is None or known.place is not place:
                 known = self._make(place, known)
             live[name] = known
-            targets.update(known.targets)
-        self._targets, self._live = targets, live
+            paths.update(known.paths)
+        self._paths, self._live = paths, live
+        self.rows.paths = {target: path.fast for target, path in paths.items() if path.fast}
 
     def handle(self, request: Request) -> Answer:
         """The answer to a request. On the event loop."""
-        found = self._targets.get(request.target)
+        found = self._paths.get(request.target)
         if found is not None and request.method == b"POST":
-            served, codec = found
-            answer = served.answer(codec, request)
+            answer = found.answer(request)
             return trace.passed_on(request, answer) if b"traceparent" in request.headers else answer
         try:
             return self._other(request)
@@ -120,9 +142,9 @@ class App:
 
     def _other(self, request: Request) -> Answer:
         path = _path(request.target)
-        found = self._targets.get(path.encode())
+        found = self._paths.get(path.encode())
         if found is not None and request.method == b"POST":
-            return found[0].answer(found[1], request)
+            return found.answer(request)
         if path.startswith(PREFIX):
             return self._grpc.answer(path, request)
         if path.startswith("/replica/") and self._internal:

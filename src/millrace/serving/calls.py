@@ -12,35 +12,16 @@ from millrace.serving.http import Request, Response
 from millrace.serving.tensors import InputReader
 
 
-class Row(msgspec.Struct, gc=False):
-    """A single row as it was read: flat values of the right types and number, for each input."""
-
-    values: dict[str, list[Any]]
-    readers: dict[str, InputReader]
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Raises `BadRequest` for a number that is out of the range of its input."""
-        return {name: self.readers[name].of_row(values) for name, values in self.values.items()}
-
-
 class Call(msgspec.Struct, gc=False):
-    """All inputs, and the names of the outputs to compute.
+    """Arrays of all inputs, [rows, ...] each, and the names of the outputs to compute.
 
-    `given` are arrays [rows, ...], or a row that need not become arrays where it is computed at once.
     `request` is what the protocol read, for writing the answer.
     """
 
-    given: dict[str, NDArray[Any]] | Row
+    inputs: dict[str, NDArray[Any]]
     outputs: Sequence[str]
     rows: int
     request: Any = None
-
-    @property
-    def inputs(self) -> dict[str, NDArray[Any]]:
-        """Arrays of all inputs, [rows, ...] each; raises `BadRequest`, but not a second time."""
-        if isinstance(self.given, Row):
-            self.given = self.given.arrays()
-        return self.given
 
 
 class Answer(msgspec.Struct, gc=False):

@@ -15,66 +15,78 @@ BUCKETS = (2e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 5e-2, 0.25,
 # ok, refused: wrong request; failed: the model cannot compute; fallback: something else answered.
 OUTCOMES = ("ok", "refused", "failed", "deadline", "overloaded", "open", "fallback")
 REASONS = ("failed", "deadline", "overloaded", "open")
-# What the time of answered calls went to.
-PARTS = ("queue", "compute_input", "compute_infer", "compute_output")
 _LABELS = ["model", "version"]
+_clock = time.perf_counter
 
 
 class ModelMetrics:
     """Counts of one model version, kept on the event loop. Times are in seconds."""
 
-    __slots__ = ("buckets", "executions", "fallbacks", "last", "outcomes", "parts", "rows", "seconds")
+    __slots__ = (
+        "_bad", "_bad_seconds", "_computing", "_good", "_good_seconds", "_last", "_queued", "_reading",
+        "_rows", "buckets", "fallbacks",
+    )  # fmt: skip
 
     def __init__(self) -> None:
-        self.outcomes = dict.fromkeys(OUTCOMES, 0)
+        # Of the good answers: how many, their rows, and what their time went to; the rest was for writing.
+        self._good = self._rows = 0
+        self._good_seconds = self._reading = self._queued = self._computing = 0.0
+        # When the last of them was given (`perf_counter`).
+        self._last = 0.0
+        self._bad = dict.fromkeys(OUTCOMES[1:], 0)
+        self._bad_seconds = 0.0
         self.fallbacks = dict.fromkeys(REASONS, 0)
         self.buckets = [0] * (len(BUCKETS) + 1)
-        # Of all answers, and of the good ones.
-        self.seconds = {"all": 0.0, "ok": 0.0}
-        self.parts = dict.fromkeys(PARTS, 0.0)
-        self.rows = self.executions = 0
-        self.last = 0.0
 
     def answered(self, began: float, read: float, queued: float, computed: float, rows: int) -> None:
         """A call was answered: when it began, was read, had its turn, and was computed (`perf_counter`)."""
-        done = time.perf_counter()
+        done = _clock()
         seconds = done - began
-        self.outcomes["ok"] += 1
         self.buckets[bisect_left(BUCKETS, seconds)] += 1
-        self.seconds["all"] += seconds
-        self.seconds["ok"] += seconds
-        parts = self.parts
-        parts["compute_input"] += read - began
-        parts["queue"] += queued - read
-        parts["compute_infer"] += computed - queued
-        parts["compute_output"] += done - computed
-        self.rows += rows
-        self.executions += 1
-        self.last = done
+        self._good += 1
+        self._rows += rows
+        self._good_seconds += seconds
+        self._reading += read - began
+        self._queued += queued - read
+        self._computing += computed - queued
+        self._last = done
 
     def unanswered(self, outcome: str, began: float) -> None:
         """A call was not answered by the model."""
-        seconds = time.perf_counter() - began
-        self.outcomes[outcome] += 1
+        seconds = _clock() - began
         self.buckets[bisect_left(BUCKETS, seconds)] += 1
-        self.seconds["all"] += seconds
+        self._bad[outcome] += 1
+        self._bad_seconds += seconds
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """Calls by outcome."""
+        return {"ok": self._good, **self._bad}
+
+    @property
+    def seconds(self) -> float:
+        """Of all calls."""
+        return self._good_seconds + self._bad_seconds
 
     def statistics(self) -> dict[str, Any]:
         """As the protocol's statistics extension has them; nanoseconds."""
-        good = self.outcomes["ok"]
-        bad = sum(count for outcome, count in self.outcomes.items() if outcome != "ok")
+        good = self._good
+        writing = self._good_seconds - self._queued - self._reading - self._computing
         inference = {
-            "success": _duration(good, self.seconds["ok"]),
-            "fail": _duration(bad, self.seconds["all"] - self.seconds["ok"]),
-            **{part: _duration(good, seconds) for part, seconds in self.parts.items()},
+            "success": _duration(good, self._good_seconds),
+            "fail": _duration(sum(self._bad.values()), self._bad_seconds),
+            "queue": _duration(good, self._queued),
+            "compute_input": _duration(good, self._reading),
+            "compute_infer": _duration(good, self._computing),
+            "compute_output": _duration(good, max(writing, 0.0)),
             "cache_hit": _duration(0, 0),
             "cache_miss": _duration(0, 0),
         }
-        last = time.time() - (time.perf_counter() - self.last) if self.last else 0
+        last = time.time() - (_clock() - self._last) if self._last else 0
         return {
             "last_inference": round(last * 1000),
-            "inference_count": self.rows,
-            "execution_count": self.executions,
+            "inference_count": self._rows,
+            "execution_count": good,
             "inference_stats": inference,
             "batch_stats": [],
         }
@@ -141,7 +153,7 @@ class ServingMetrics(Collector):
             for reason, value in counts.fallbacks.items():
                 fallbacks.add_metric([*key, reason], value)
             buckets = list(zip(bounds, accumulate(counts.buckets), strict=True))
-            seconds.add_metric(list(key), buckets, sum_value=counts.seconds["all"])
+            seconds.add_metric(list(key), buckets, sum_value=counts.seconds)
         yield requests
         yield fallbacks
         yield seconds

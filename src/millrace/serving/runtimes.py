@@ -45,10 +45,9 @@ class Runtime(Protocol):
         """Let go of everything; nobody calls `run` any more."""
 
 
-#: `run` for a single row, from lists of the values of all inputs [1, width], which are of the right types.
-#: A runtime that runs on the event loop may have it as `run_row`: lists become arrays nowhere then, and what
-#: it returns is written before the next call.
-RunRow = Callable[[Mapping[str, list[Any]], Sequence[str]], dict[str, NDArray[Any]]]
+#: `run` for a single row: flat values of all outputs, from flat values of all inputs [1, width] of the
+#: right types. A runtime that runs on the event loop may have it as `run_row`, for the fast path.
+RunRow = Callable[[Sequence[Sequence[Any]]], list[list[Any]]]
 
 
 def _python(bundle: Bundle) -> Runtime:

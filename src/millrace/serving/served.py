@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from millrace.serving.admission import Admission
 from millrace.serving.batching import Batcher
 from millrace.serving.breaker import CLOSED, Breaker
-from millrace.serving.calls import Answer, Call, Codec, Row
+from millrace.serving.calls import Answer, Call, Codec
 from millrace.serving.errors import BadRequest, Unanswered
 from millrace.serving.fallback import Constant, Unfit, check_stands_in
+from millrace.serving.fast import FastPath, RowCodec
 from millrace.serving.http import Request, Response
 from millrace.serving.metrics import REASONS, ModelMetrics
 from millrace.serving.records import Record
@@ -70,6 +71,10 @@ class Served:
                 # Refused when it was prepared; a record that came otherwise must not take the model out.
                 log.error("%s is served without its fallback: %s", self.name, error)
 
+    def fast(self, codec: RowCodec | None) -> FastPath | None:
+        """The fast path of a protocol, None where its rows have none or the policy wants them in batches."""
+        return FastPath(self, codec) if codec and not self._batcher else None
+
     def answer(self, codec: Codec, request: Request) -> Response | Awaitable[Response]:
         """The answer to a request that `codec` reads."""
         version = self.version
@@ -91,10 +96,7 @@ class Served:
             return self._beside(codec, request, call, began)
         read = version.used = _clock()
         try:
-            if version.run_row and isinstance(call.given, Row):
-                outputs = version.run_row(call.given.values, call.outputs)
-            else:
-                outputs = runtime.run(call.inputs, call.outputs)
+            outputs = runtime.run(call.inputs, call.outputs)
         except Exception:
             # Once more, where there is time to see whose fault it is.
             return self._beside(codec, request, call, began)

@@ -57,7 +57,7 @@ def assemble(
         head_seconds=config.head_seconds,
         body_seconds=config.body_seconds,
     )
-    listener = Listener(app.handle, limits, metrics.refused)
+    listener = Listener(app.handle, limits, metrics.refused, app.rows)
     if config.access_log:
         listener.answered = AccessLog(sys.stdout).write
     return Parts(replica, app, listener)

@@ -51,10 +51,6 @@ class InputReader:
         """Whether each value is of a type that it makes arrays of."""
         return self._types.issuperset(map(type, values))
 
-    def of_row(self, values: list[Any]) -> NDArray[Any]:
-        """The array of one row's `width` values, of which each is of the right type; raises `BadRequest`."""
-        return self._array([values])
-
     def of_values(self, values: list[Any], shape: list[int]) -> NDArray[Any]:
         """The array of flat values; raises `BadRequest`."""
         if len(values) != math.prod(shape):

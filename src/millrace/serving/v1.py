@@ -10,9 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from msgspec.structs import astuple
 
-from millrace.serving.calls import Answer, Call, Row, Signature
+from millrace.serving.calls import Answer, Call, Signature
 from millrace.serving.encodings import pack, unpack
 from millrace.serving.errors import BadRequest, Unanswered, brief
 from millrace.serving.http import Request, Response
@@ -31,11 +30,9 @@ class V1:
         self._signature = signature
         self._max_body = max_body
         self._readers = list(signature.inputs.values())
-        self._decode = _rows_decoder(self._readers)
-        # Names of the columns, if a row of them is a list of single values.
-        self._names = [r.name for r in self._readers if len(r.shape) == 2 and r.width == 1]
-        if len(self._names) < len(self._readers):
-            self._names = []
+        self._decode: Callable[[bytes], Any] | None = None
+        if all(len(reader.shape) <= 2 for reader in self._readers):
+            self._decode = rows_decoder(self._readers)
 
     def read(self, request: Request) -> Call:
         """The call that a request makes; raises `Unanswered`."""
@@ -47,10 +44,6 @@ class V1:
                 rows = [] if others else asked.instances
             except (msgspec.MsgspecError, UnicodeError, RecursionError):
                 rows = []
-            if len(rows) == 1 and self._names:
-                values = map(list, zip(astuple(rows[0]), strict=True))
-                row = Row(dict(zip(self._names, values, strict=True)), self._signature.inputs)
-                return Call(row, self._signature.output_names, 1, (request, True))
             if rows:
                 self._limit(len(rows))
                 return self._call(self._columns(rows), len(rows), request, by_row=True)
@@ -194,16 +187,17 @@ def _split(given: Any) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
-def _rows_decoder(readers: list[InputReader]) -> Callable[[bytes], Any] | None:
-    """Reads `instances` that are objects by column, of the right types; anything else is an error."""
-    if any(len(reader.shape) > 2 for reader in readers):
-        return None
+def rows_decoder(readers: list[InputReader], row: Any = None) -> Callable[[bytes], Any]:
+    """Reads `instances` that are objects by column, of the right types; anything else is an error.
+
+    `row` is another type that they are of.
+    """
     fields: list[tuple[str, Any]] = []
     for place, reader in enumerate(readers):
         kind: Any = reader.kind
         fields.append((f"f{place}", list[kind] if reader.width > 1 else kind))
     rename = {f"f{place}": reader.name for place, reader in enumerate(readers)}
-    row = msgspec.defstruct("Row", fields, rename=rename, forbid_unknown_fields=True)
+    row = row or msgspec.defstruct("Row", fields, rename=rename, forbid_unknown_fields=True)
     others = [(form, msgspec.Raw, msgspec.Raw()) for form in _FORMS if form != "instances"]
     asked = msgspec.defstruct("Asked", [("instances", list[row]), *others])  # type: ignore[valid-type]
     return msgspec.json.Decoder(asked).decode

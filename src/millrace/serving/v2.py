@@ -2,18 +2,17 @@
 
 import re
 from collections.abc import Callable, Set
-from functools import cache, lru_cache
-from typing import Annotated, Any, Generic, Literal, TypeVar, Union
+from functools import cache
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from numpy.typing import NDArray
 
 from millrace.serving import binary
-from millrace.serving.calls import Answer, Call, Row, Signature
+from millrace.serving.calls import Answer, Call, Signature
 from millrace.serving.encodings import pack, unpack
 from millrace.serving.errors import BadRequest, Unanswered, brief
 from millrace.serving.http import Request, Response, error
-from millrace.serving.tensors import KINDS
 
 T = TypeVar("T")
 _OCTETS = b"application/octet-stream"
@@ -92,39 +91,6 @@ def _decoder(kinds: frozenset[type]) -> Callable[[bytes], InferRequest[list[Any]
     return msgspec.json.Decoder(InferRequest[list[kind]]).decode
 
 
-class RowRequest(msgspec.Struct):
-    """A request of one row, as `_row_decoder` reads it."""
-
-    inputs: list[Any]
-    outputs: list[RequestedOutput] | None = None
-    id: str | None = None
-    parameters: dict[str, msgspec.Raw] | None = None
-
-
-@lru_cache(256)
-def _row_decoder(inputs: tuple[tuple[str, str, int], ...]) -> Callable[[bytes], RowRequest]:
-    """Reads a request of one row, the way most are, for models of these inputs (name, datatype, width).
-
-    Anything else is an error: each input has its own datatype, the shape of a row, and flat data.
-    """
-    kinds: list[Any] = []
-    for name, datatype, width in inputs:
-        kind, word, one, last = KINDS[datatype], Literal[datatype], Literal[1], Literal[width]  # type: ignore[valid-type]
-        shape: Any = tuple[one, last]  # type: ignore[valid-type]
-        if width == 1:  # a column may come as [1] or [1,1]
-            shape = Annotated[list[one], msgspec.Meta(min_length=1, max_length=2)]  # type: ignore[valid-type]
-        data = Annotated[list[kind], msgspec.Meta(min_length=width, max_length=width)]  # type: ignore[valid-type]
-        fields: list[Any] = [("shape", shape), ("datatype", word), ("data", data)]
-        # Parameters, of which some say how data come, are for the other reader.
-        fields.append(("parameters", None, None))
-        own = {"name": name}
-        kinds.append(msgspec.defstruct("Column", fields, tag_field="name", tag=name, namespace=own))
-    either = list[Union[tuple(kinds)]]  # type: ignore[valid-type,misc]  # noqa: UP007
-    asked: Any = msgspec.defstruct("Asked", [("inputs", either)], bases=(RowRequest,))
-    decode: Callable[[bytes], RowRequest] = msgspec.json.Decoder(asked).decode
-    return decode
-
-
 def decode_request(body: bytes) -> RawRequest:
     """The request in `body`, its data as they came; raises `BadRequest`."""
     try:
@@ -155,10 +121,7 @@ class V2:
         self._signature = signature
         self._max_body = max_body
         kinds = frozenset(reader.kind for reader in signature.inputs.values())
-        self._decoders: list[Callable[[bytes], RowRequest | InferRequest[list[Any]]]] = [_decoder(kinds)]
-        if all(len(reader.shape) == 2 for reader in signature.inputs.values()):
-            columns = tuple((r.name, r.datatype, r.width) for r in signature.inputs.values())
-            self._decoders.insert(0, _row_decoder(columns))
+        self._decode = _decoder(kinds)
 
     def read(self, request: Request) -> Call:
         """The call that a request makes; raises `Unanswered`."""
@@ -178,14 +141,10 @@ class V2:
         if asked.outputs or asked.parameters:
             as_bytes = _binary_outputs(asked, outputs)
         said = (request, asked, as_bytes)
-        if isinstance(asked, RowRequest) and not blob:
-            row = {each.name: each.data for each in asked.inputs}
-            if len(row) == len(asked.inputs) == len(signature.inputs):
-                return Call(Row(row, signature.inputs), outputs, 1, said)
         given: list[tuple[str, NDArray[Any]]] = []
         for each in asked.inputs:
             reader, data = signature.input(each.name), each.data
-            shape = reader.check(each.datatype, list(each.shape), max_rows)
+            shape = reader.check(each.datatype, each.shape, max_rows)
             if isinstance(data, list):
                 given.append((each.name, reader.of_values(data, shape)))
             elif isinstance(data, msgspec.Raw) and bytes(data):
@@ -200,14 +159,12 @@ class V2:
             raise BadRequest(f"{len(blob)} bytes of binary data belong to no input, see binary_data_size")
         return signature.call(given, outputs, said)
 
-    def _asked(self, body: bytes) -> RowRequest | InferRequest[list[Any]] | RawRequest:
-        """The request in a body, read in the fastest way that can; raises `BadRequest`."""
-        for decode in self._decoders:
-            try:
-                return decode(body)
-            except (msgspec.MsgspecError, UnicodeError, RecursionError):
-                continue
-        return decode_request(body)
+    def _asked(self, body: bytes) -> InferRequest[list[Any]] | RawRequest:
+        """The request in a body, at once if it can be; raises `BadRequest`."""
+        try:
+            return self._decode(body)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return decode_request(body)
 
     def write(self, call: Call, answer: Answer) -> Response:
         """The answer to a call, each output as JSON or as bytes, as it was asked for."""
@@ -286,7 +243,7 @@ def _binary_size(given: InferInput[Any] | RawInput) -> int:
     return size
 
 
-def _binary_outputs(asked: InferRequest[Any] | RawRequest | RowRequest, names: list[str]) -> set[str]:
+def _binary_outputs(asked: InferRequest[Any] | RawRequest, names: list[str]) -> set[str]:
     """Names of the outputs that are wanted as bytes."""
     every = bytes((asked.parameters or {}).get("binary_data_output", b"")) == b"true"
     chosen = set(names) if every else set()

@@ -78,7 +78,7 @@ class ModelVersion:
             self.inline_rows = max(1, min(_INLINE_ROWS, int(_INLINE_S / each)))
         self._sample = one
         self.size = max(self.size, _resident() - before)
-        self.run_row = getattr(runtime, "run_row", None)
+        self.run_row = getattr(runtime, "run_row", None) if self.inline_rows else None
         self.runtime = runtime
 
     def drop(self) -> None:

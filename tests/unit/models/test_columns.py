@@ -75,13 +75,14 @@ def test_every_row_has_the_bits_that_the_whole_model_gives(flights: Bundle) -> N
     names = [output.name for output in whole.get_outputs()]
     together = served.run(inputs, names)
     assert len(served.session.get_inputs()) == 1
+    place = {tensor.name: number for number, tensor in enumerate(flights.outputs)}
     for name, expected in zip(names, whole.run(names, inputs), strict=True):
         assert together[name].tobytes() == expected.tobytes()
         for row in range(len(expected)):
             one = {column: array[row : row + 1] for column, array in inputs.items()}
-            values = {column: array[row].tolist() for column, array in inputs.items()}
+            values = [inputs[tensor.name][row].tolist() for tensor in flights.inputs]
             assert served.run(one, names)[name].tobytes() == expected[row : row + 1].tobytes()
-            assert served.run_row(values, names)[name].tobytes() == expected[row : row + 1].tobytes()
+            assert served.run_row(values)[place[name]] == expected[row].reshape(-1).tolist()
 
 
 @pytest.mark.parametrize(
@@ -109,9 +110,7 @@ def test_text_becomes_the_number_that_the_model_says(
     given = {"colour": np.array([["red"], ["blue"], ["green"]], object), "size": size}
     (array,) = joined.columns.join(given, 3).values()
     assert array[:, 0].tolist() == list(map(float, numbers))
-    assert [joined.columns.row({"colour": [t], "size": [0]})[0] for t in ("red", "blue", "green")] == [
-        *array[:, 0]
-    ]
+    assert [joined.columns.row([[t], [0]])[0] for t in ("red", "blue", "green")] == [*array[:, 0]]
     whole = ort.InferenceSession(made.SerializeToString())
     short = ort.InferenceSession(joined.model).run(["y"], joined.columns.join(given, 3))
     np.testing.assert_array_equal(whole.run(["y"], given)[0], short[0])
@@ -121,7 +120,7 @@ def test_columns_are_joined_in_the_models_order() -> None:
     made = model([encoder(), concat("size", "number"), TWICE])
     joined = join(made.SerializeToString(), INPUTS)
     assert joined
-    assert joined.columns.row({"colour": ["blue"], "size": [3.0]}) == [3.0, 20.0]
+    assert joined.columns.row([["blue"], [3.0]]) == [3.0, 20.0]
     assert joined_of(made) == ["Add"]
 
 

@@ -110,7 +110,7 @@ def empty(datatype: str) -> Pair:
 @pytest.mark.parametrize("datatype", DATATYPES)
 def test_a_row_is_there_twice_with_the_bits_that_numpy_gives_it(datatype: str) -> None:
     filled = empty(datatype)
-    filled.fill("x", VALUES[datatype])
+    filled.fill([VALUES[datatype]])
     expected = np.array([VALUES[datatype]] * 2, DATATYPES[datatype])
     assert filled.inputs["x"].tolist() == expected.tolist()
     assert filled.inputs["x"].dtype == expected.dtype
@@ -122,12 +122,23 @@ def test_a_row_is_there_twice_with_the_bits_that_numpy_gives_it(datatype: str) -
 )
 def test_a_number_out_of_range_is_not_written_as_another(datatype: str, value: float) -> None:
     with pytest.raises((OverflowError, struct.error)):
-        empty(datatype).fill("x", [1, value])
+        empty(datatype).fill([[1, value]])
 
 
-def test_answers_that_need_not_be_kept_are_those_of_the_last_row() -> None:
+def test_lists_are_those_of_the_row_that_was_filled_in_last() -> None:
     chosen = pair([helper.make_node("Gather", ["table", "x"], ["y"])], ["N", 1])
     for value, expected in ((0, 10), (1, 20), (2, 30), (1, 20)):
-        chosen.fill("x", [value])
-        assert chosen.run(["y"], keep=False)["y"].tolist() == [[expected]]
+        chosen.fill([[value]])
+        assert chosen.values() == [[expected]]
     assert chosen.bound
+
+
+def test_lists_of_an_output_that_changes_its_shape_are_whole() -> None:
+    row = helper.make_node("Gather", ["x", "zero"], ["first"], axis=0)
+    zero = helper.make_node("Constant", [], ["zero"], value_int=0)
+    times = helper.make_node("Concat", ["one", "first"], ["times"], axis=0)
+    tiled = pair([zero, row, times, helper.make_node("Tile", ["x", "times"], ["y"])], ["N", "K"])
+    for width in (3, 3, 5, 2):
+        tiled.fill([[width]])
+        assert tiled.values() == [[width] * width]
+    assert not tiled.bound

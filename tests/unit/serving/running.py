@@ -41,6 +41,14 @@ class Loop:
     def do(self, what: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(what, self.loop).result(30)
 
+    def call(self, what: Callable[[], Any]) -> Any:
+        """What a function gives on the loop."""
+
+        async def go() -> Any:
+            return what()
+
+        return self.do(go())
+
     def end(self) -> None:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
@@ -71,6 +79,14 @@ class Client:
                 break
             got += part
         return got
+
+    def answer(self) -> tuple[int, bytes]:
+        """Status and body of an answer that says its length."""
+        head, _, body = self.receive(b"\r\n\r\n").partition(b"\r\n\r\n")
+        size = next(int(line[15:]) for line in head.split(b"\r\n") if line.startswith(b"content-length:"))
+        while len(body) < size:
+            body += self.socket.recv(65536)
+        return int(head.split()[1]), body
 
     def rest(self) -> bytes:
         """All that comes until the connection ends."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from millrace.models import Tensor
-from millrace.serving.calls import Row, Signature
+from millrace.serving.calls import Signature
 from millrace.serving.errors import BadRequest
 from millrace.serving.v2 import decode_request
 from tests.unit.serving.v2_requests import SIGNATURE, answer, call, one_row, read, request
@@ -90,14 +90,6 @@ def with_input(name: str, /, **changes: Any) -> bytes:
     content = one_row()
     next(each for each in content["inputs"] if each["name"] == name).update(changes)
     return json.dumps(content).encode()
-
-
-def test_one_row_is_taken_as_it_was_read() -> None:
-    for shape in ([1], [1, 1]):
-        taken = call(SIGNATURE, with_input("x", shape=shape, data=[2])).given
-        assert isinstance(taken, Row)
-        assert taken.values == {"x": [2.0], "wide": [1, 2, 3], "kind": ["a"], "count": [1], "flag": [True]}
-    assert isinstance(call(SIGNATURE, json.dumps(request()).encode()).given, dict)
 
 
 @pytest.mark.parametrize(

@@ -98,10 +98,7 @@ class Connection(asyncio.Protocol):
             text = data[:cut]
             head = self._listener.heads.get(text)
             if head is not None and len(data) == cut + head.length:
-                request = Request(head.method, head.target, head.headers, data[cut:], self._peer)
-                if self._listener.answered:
-                    request.began = time.perf_counter()
-                self._answer(request)
+                self._answer_known(head, data[cut:])
                 return
             self._fed = data
         try:
@@ -246,7 +243,9 @@ class Connection(asyncio.Protocol):
         cut = len(self._fed) - length
         alone = self._fed.find(b"\r\n\r\n") + 4 == cut
         if alone and not (b"transfer-encoding" in headers or b"expect" in headers):
-            head = Head(request.method, request.target, headers, length)
+            shortcut = self._listener.shortcut
+            short = shortcut is not None and shortcut.is_for(request.method, headers)
+            head = Head(request.method, request.target, headers, length, short)
             self._listener.heads.remember(self._fed[:cut], head)
 
     # Bodies
@@ -336,6 +335,20 @@ class Connection(asyncio.Protocol):
         elif self._transport.can_write_eof():
             self._transport.write_eof()
 
+    def _answer_known(self, head: Head, body: bytes) -> None:
+        listener = self._listener
+        if head.short and listener.shortcut and not (self._last or listener.answered):
+            content = listener.shortcut.body(head.target, body)
+            if content is not None:
+                self._transport.write(b"".join((listener.head, b"%d\r\n\r\n" % len(content), content)))
+                if not self._blocked:
+                    self.due = listener.idle
+                return
+        request = Request(head.method, head.target, head.headers, body, self._peer)
+        if listener.answered:
+            request.began = time.perf_counter()
+        self._answer(request)
+
     def _answer(self, request: Request) -> None:
         try:
             answer = self._listener.handle(request)
@@ -379,7 +392,7 @@ class Connection(asyncio.Protocol):
             self._deaf = True
             transport.close()
         elif not (self._begun or self._blocked):
-            self.due = self._loop.time() + self._limits.idle_seconds
+            self.due = listener.idle
 
     def _pause(self, wanted: bool) -> None:
         if wanted == self._paused or self._transport.is_closing():

@@ -7,12 +7,16 @@ _MOST_BYTES = 4096
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
-    """What a whole head said; `length` is that of the body. Nobody changes `headers`."""
+    """What a whole head said; `length` is that of the body. Nobody changes `headers`.
+
+    `short`: such requests may take the listener's shortcut.
+    """
 
     method: bytes
     target: bytes
     headers: dict[bytes, bytes]
     length: int
+    short: bool
 
 
 class Heads:

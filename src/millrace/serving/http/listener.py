@@ -2,9 +2,10 @@
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from email.utils import formatdate
 from pathlib import Path
+from typing import Protocol
 
 from millrace.serving.http.connection import Connection
 from millrace.serving.http.heads import Heads
@@ -16,15 +17,32 @@ _BACKLOG = 2048
 Handler = Callable[[Request], Response | Awaitable[Response]]
 
 
+class Shortcut(Protocol):
+    """A shorter way than the handler's, for requests whose head came before."""
+
+    def is_for(self, method: bytes, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether requests with such a head may take it."""
+
+    def body(self, target: bytes, body: bytes) -> bytes | None:
+        """The body of the answer, a 200 in JSON, to a body; None when the handler has to be asked."""
+
+
 class Listener:
     """Answers requests with `handle`, which gives a response, or something to wait for that gives one.
 
     `handle` runs on the event loop, one call after the other; what takes longer is waited for.
     """
 
-    def __init__(self, handle: Handler, limits: Limits, refused: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        handle: Handler,
+        limits: Limits,
+        refused: Callable[[str], None] | None = None,
+        shortcut: Shortcut | None = None,
+    ) -> None:
         """`refused` is told why a body was not taken: `too_large` or `too_many`."""
         self.handle = handle
+        self.shortcut = shortcut
         self.limits = limits
         self.connections: set[Connection] = set()
         self.heads = Heads()
@@ -106,3 +124,5 @@ class Listener:
         self.date = b"date: %s\r\n" % formatdate(usegmt=True).encode()
         # The head of nearly every answer, up to the length of its body.
         self.head = b"HTTP/1.1 200 OK\r\n" + self.date + b"content-type: " + JSON + b"\r\ncontent-length: "
+        # When the time is over of a client that does nothing from now on.
+        self.idle = self.loop.time() + self.limits.idle_seconds

@@ -1,0 +1,64 @@
+"""A single row in V2's JSON, for the fast path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from millrace.serving.calls import Signature
+from millrace.serving.fast import widths
+from millrace.serving.tensors import KINDS, InputReader
+from millrace.serving.v2 import InferOutput, InferResponse, encode
+
+
+class V2Row:
+    """Reads requests of one row that name all inputs in their order and ask for all outputs."""
+
+    @classmethod
+    def of(cls, model: str, version: str, signature: Signature) -> V2Row | None:
+        """None when a row of this signature has no short form."""
+        found = widths(signature)
+        return cls(model, version, signature, found) if found else None
+
+    def __init__(self, model: str, version: str, signature: Signature, widths: Sequence[int]) -> None:
+        kinds = tuple(_column(reader) for reader in signature.inputs.values())
+        fields: list[Any] = [("inputs", tuple[kinds]), ("id", str | None, None)]  # type: ignore[valid-type]
+        # Null or not there: these are for who reads everything.
+        fields += [("outputs", None, None), ("parameters", None, None)]
+        self._decode = msgspec.json.Decoder(msgspec.defstruct("Asked", fields, gc=False)).decode
+        outputs = [
+            InferOutput(tensor.name, tensor.datatype, [1, *tensor.shape[1:]], [])
+            for tensor in signature.outputs.values()
+        ]
+        # Made once; each answer fills it anew.
+        self._response = InferResponse(model, version, outputs)
+        self._outputs = list(zip(outputs, widths, strict=True))
+
+    def read(self, body: bytes) -> Sequence[Sequence[Any]]:
+        """As `RowCodec` says."""
+        asked: Any = self._decode(body)
+        self._response.id = asked.id
+        return [each.data for each in asked.inputs]
+
+    def write(self, outputs: Sequence[Sequence[Any]]) -> bytes:
+        """As `RowCodec` says."""
+        for (output, width), values in zip(self._outputs, outputs, strict=True):
+            if len(values) != width:
+                raise ValueError(f"output {output.name!r} has {len(values)} values, not {width}")
+            output.data = values  # type: ignore[assignment]
+        return encode(self._response)
+
+
+def _column(reader: InputReader) -> type:
+    """An input of a row: its own name and datatype, the shape of a row, flat data."""
+    width = reader.width
+    name, word = Literal[reader.name], Literal[reader.datatype]  # type: ignore[name-defined]
+    shape: Any = tuple[Literal[1], Literal[width]]  # type: ignore[valid-type]
+    if width == 1:  # a column may come as [1] or [1,1]
+        shape = Annotated[list[Literal[1]], msgspec.Meta(min_length=1, max_length=2)]
+    kind = KINDS[reader.datatype]
+    data = Annotated[list[kind], msgspec.Meta(min_length=width, max_length=width)]  # type: ignore[valid-type]
+    fields: list[Any] = [("name", name), ("shape", shape), ("datatype", word), ("data", data)]
+    return msgspec.defstruct("Column", [*fields, ("parameters", None, None)], gc=False)
