@@ -84,6 +84,8 @@ def cases(models: Path) -> list[Case]:
         Case("Millrace, one process without a gateway", "alone", alone, tree),
         Case("Millrace through the gateway", "plain", gateway, tree),
         Case("Millrace through the gateway, TLS to the client", "tls", gateway, tree),
+        Case("Millrace through the gateway to one server", "one", gateway, tree),
+        Case("Millrace through the gateway to one server, TLS to the client", "one_tls", gateway, tree),
         Case(
             "Millrace through the gateway, TLS to the client and to servers of other hosts",
             "site",
@@ -95,6 +97,7 @@ def cases(models: Path) -> list[Case]:
         Case("forest: Millrace without a gateway", "alone", alone, forest),
         Case("forest: Millrace through the gateway", "plain", gateway, forest),
         Case("forest: Millrace through the gateway, TLS to the client", "tls", gateway, forest),
+        Case("forest: Millrace through the gateway to one server", "one", gateway, forest),
         Case("tree by column, V2", "alone", alone, columns["V2"]),
         Case("tree by column, V1", "alone", alone, columns["V1"]),
         Case("flights (Spark), V2", "alone", alone, flights["V2"]),

@@ -113,10 +113,14 @@ class Stack:
         self.urls["alone"] = serve(self.server("alone"), models)
 
     def gateway(self, models: Path) -> None:
-        """HAProxy before two servers: `plain`, `tls` to the client, `site` with TLS to the servers, too."""
+        """HAProxy before two servers: `plain`, `tls` to the client, `site` with TLS to the servers, too.
+
+        `one` and `one_tls` are `plain` and `tls` to the first of the servers alone.
+        """
         certificate = self._certificate()
-        names = ("plain_port", "tls_port", "site_port", "metrics_port", "first", "second")
-        ports = dict(zip(names, free_ports(6), strict=True))
+        ways = {"plain": "http", "tls": "https", "one": "http", "one_tls": "https", "site": "https"}
+        names = [*(f"{way}_port" for way in ways), "metrics_port", "first", "second"]
+        ports = dict(zip(names, free_ports(len(names)), strict=True))
         configuration = self._render(HERE / "haproxy.cfg", certificate=certificate, **ports)
         proxy = [program("haproxy", "haproxy"), "-W", "-db", "-f", configuration]
         server = self.server("gateway")
@@ -124,12 +128,8 @@ class Stack:
             words = [sys.executable, "-m", "tests.bench.serving.ours", models, str(ports[each]), certificate]
             server.start([*words, self.scratch / f"{each}.sock"], PYTHONPATH=_sources())
         self.server("haproxy").start(proxy)
-        self.urls |= {
-            "plain": f"http://127.0.0.1:{ports['plain_port']}",
-            "tls": f"https://127.0.0.1:{ports['tls_port']}",
-            "site": f"https://127.0.0.1:{ports['site_port']}",
-        }
-        for name in ("plain", "tls", "site"):
+        self.urls |= {way: f"{scheme}://127.0.0.1:{ports[f'{way}_port']}" for way, scheme in ways.items()}
+        for name in ways:
             self.servers["haproxy"].wait(self.urls[name] + _READY)
 
     def stop(self) -> None:
