@@ -46,7 +46,7 @@ def once(stack: Stack, case: Case, lua: Path, seconds: int, tries: int = 2) -> t
     try:
         answered = load.run(stack.urls[case.at] + case.ask.path, lua, seconds)
     except load.Lost as lost:
-        # apache2 now and then closes a connection while a request is on its way.
+        # The baseline's gunicorn now and then closes a connection that apache2 has a request on: a 502.
         if tries == 1:
             raise
         say(f"once more: {case.title}: {lost}")

@@ -43,19 +43,17 @@ def script(ask: Ask, place: Path) -> Path:
 
 
 class Lost(Exception):
-    """A connection ended without the answer to its request."""
+    """A request had no answer, or another one than 200."""
 
 
 def run(url: str, lua: Path, seconds: int) -> Answered:
-    """Keep the server busy for so long. Raises Lost, and SystemExit when an answer was not 200."""
+    """Keep the server busy for so long. Raises Lost."""
     wrk = shutil.which("wrk")
     if wrk is None:
         raise SystemExit("wrk is not installed: apt install wrk")
     words = [wrk, "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(lua), url]
     text = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    if "Socket errors" in text:
-        raise Lost(f"wrk on {url}:\n{text}")
     total = _TOTAL.search(text)
-    if total is None or "Non-2xx" in text:
-        raise SystemExit(f"wrk on {url}:\n{text}")
+    if total is None or "Non-2xx" in text or "Socket errors" in text:
+        raise Lost(f"wrk on {url}:\n{text}")
     return Answered(int(total[1]), float(total[2]) * _SECONDS[total[3]])
