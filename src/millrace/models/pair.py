@@ -24,11 +24,12 @@ class Pair:
     """
 
     def __init__(
-        self, session: ort.InferenceSession, inputs: Sequence[Tensor], outputs: Sequence[str]
+        self, session: ort.InferenceSession, inputs: Sequence[Tensor], outputs: Sequence[Tensor]
     ) -> None:
-        """`outputs`: names of all outputs."""
+        """`outputs`: all of the model's."""
         self._session = session
-        self._names = list(outputs)
+        self._names = [tensor.name for tensor in outputs]
+        self._shapes = [tuple(tensor.shape[1:]) for tensor in outputs]
         self.inputs = {t.name: np.empty((2, *t.shape[1:]), DATATYPES[t.datatype]) for t in inputs}
         self._fills = [_fill(array) for array in self.inputs.values()]
         self._only = self._fills[0] if len(self._fills) == 1 else None
@@ -36,7 +37,7 @@ class Pair:
         # Computes the outputs into memory of ours; None before the first call, and where that cannot be.
         self._compute: Callable[[], None] | None = None
         self._outputs: dict[str, np.ndarray] = {}
-        # For each output: its first row as a flat list.
+        # For each output: its first row as a flat list. Empty where they have not the declared shapes.
         self._lists: list[Callable[[], list[Any]]] = []
 
     @property
@@ -66,11 +67,17 @@ class Pair:
         return _first(names, results)
 
     def values(self) -> list[list[Any]]:
-        """All outputs as `run` gives them, but flat lists of their values."""
+        """All outputs as `run` gives them, but flat lists of their values.
+
+        Raises ValueError when an output has not its declared shape.
+        """
         results = self._run()
-        if results is None:
+        if results is None and self._lists:
             return [values() for values in self._lists]
-        return [array[:1].ravel().tolist() for array in results]
+        arrays = self._outputs.values() if results is None else results
+        if [array.shape[1:] for array in arrays] != self._shapes:
+            raise ValueError(f"the outputs are not of the shapes {self._shapes}")
+        return [array[:1].ravel().tolist() for array in arrays]
 
     def _run(self) -> Sequence[np.ndarray] | None:
         """All outputs, None when they were written into `_outputs`."""
@@ -94,7 +101,8 @@ class Pair:
         if not self._bindable:
             return
         self._outputs = dict(zip(self._names, map(np.empty_like, results), strict=True))
-        self._lists = [array[:1].reshape(-1).tolist for array in self._outputs.values()]
+        if [array.shape[1:] for array in results] == self._shapes:
+            self._lists = [array[:1].reshape(-1).tolist for array in self._outputs.values()]
         binding = self._session.io_binding()
         for name, array in self.inputs.items():
             binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(array))

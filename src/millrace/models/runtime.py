@@ -122,7 +122,8 @@ class OnnxModel:
 
         Inputs and outputs are in the bundle's order. It gives what `run` gives, and makes no arrays. There
         must be a column for each input, of values of its type.
-        Raises struct.error or OverflowError for a number that an input cannot hold.
+        Raises struct.error or OverflowError for a number that an input cannot hold, ValueError for an output
+        of another shape than the bundle declares.
         """
         pair = self._pair()
         pair.fill(columns if self._columns is None else (self._columns.row(columns),))
@@ -142,7 +143,7 @@ class OnnxModel:
         try:
             pair: Pair = self._local.pair
         except AttributeError:
-            pair = self._local.pair = Pair(self.session, self._taken, self._output_names)
+            pair = self._local.pair = Pair(self.session, self._taken, self.outputs)
         return pair
 
 

@@ -38,10 +38,16 @@ class _Path:
         self.fast = fast
 
     def answer(self, request: Request) -> Answer:
-        if self.fast and Rows.is_for(request.method, request.headers):
-            content = self.fast.answer(request.body)
+        fast = self.fast
+        if fast is None:
+            return self._served.answer(self._codec, request)
+        if not request.tried and Rows.is_for(request.method, request.headers):
+            content = fast.answer(request.body)
             if content is not None:
                 return Response(content)
+        if fast.late is not None:
+            began, fast.late = fast.late, None
+            return self._served.answer_late(self._codec, request, began)
         return self._served.answer(self._codec, request)
 
 

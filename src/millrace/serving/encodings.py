@@ -8,7 +8,7 @@ from millrace.serving.http import Request, Response
 # zlib's window bits: 31 reads and writes gzip, 15 what HTTP calls deflate.
 _WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 # Smaller answers are sent as they are.
-_WORTH = 4096
+WORTH = 4096
 _LEVEL = 1
 
 
@@ -49,7 +49,7 @@ def unpack(request: Request, limit: int) -> bytes:
 def pack(request: Request, response: Response) -> Response:
     """The answer in an encoding that the client accepts, where that saves something."""
     accepted = request.headers.get(b"accept-encoding")
-    if accepted is None or len(response.body) < _WORTH or response.trailers is not None:
+    if accepted is None or len(response.body) < WORTH or response.trailers is not None:
         return response
     name = _preferred(accepted.decode("latin-1").lower())
     if name is None:

@@ -1,7 +1,7 @@
 """The fast path: one row of JSON, the way most requests come, with as few Python objects as can be.
 
-It takes or leaves a request as a whole. What it does not answer has had no effect: it goes the ordinary way,
-which says what is wrong, or waits for what takes longer.
+It takes or leaves a request as a whole. What it does not answer has not been counted: it goes the ordinary
+way, which says what is wrong, or waits for what takes longer.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from millrace.serving.breaker import CLOSED
 from millrace.serving.calls import Signature
+from millrace.serving.encodings import WORTH
 
 if TYPE_CHECKING:
     from millrace.serving.served import Served
 
-# Larger bodies are read beside the event loop.
-_LARGE_BYTES = 16 * 1024
-# So few values never make an answer that is worth compressing.
+# Larger bodies are read beside the event loop: others would notice.
+LARGE_BYTES = 16 * 1024
 _MOST_VALUES = 128
 # Headers that change what a body means.
 _SPECIAL = (b"content-encoding", b"inference-header-content-length")
@@ -26,30 +26,29 @@ _clock = time.perf_counter
 
 
 class RowCodec(Protocol):
-    """One protocol, for single rows of one model."""
+    """One protocol, for single rows of one model. `write` follows the `read` of its row."""
 
     def read(self, body: bytes) -> Sequence[Sequence[Any]]:
         """Flat values of all inputs; any exception: this is something else than a row, or a wrong one."""
 
-    def write(self, outputs: Sequence[Sequence[Any]]) -> bytes:
-        """The answer to what was read last; raises ValueError for values of another number than declared."""
+    def write(self, outputs: Sequence[list[Any]]) -> bytes:
+        """The answer to what was read last, from the flat values of all outputs."""
 
 
-def widths(signature: Signature) -> list[int] | None:
-    """Values of each output in one row; None when a row of this signature has no short form."""
+def has_short_rows(signature: Signature) -> bool:
+    """Whether a row of this signature has a short form: flat inputs, and few values in each output."""
     if any(len(reader.shape) != 2 for reader in signature.inputs.values()):
-        return None
+        return False
     shapes = [tensor.shape[1:] for tensor in signature.outputs.values()]
     if any(len(rest) > 1 or -1 in rest for rest in shapes):
-        return None
-    found = [rest[0] if rest else 1 for rest in shapes]
-    return found if sum(found) <= _MOST_VALUES else None
+        return False
+    return sum(rest[0] if rest else 1 for rest in shapes) <= _MOST_VALUES
 
 
 class FastPath:
     """Answers single rows of one live model. For the event loop."""
 
-    __slots__ = ("_breaker", "_deadline", "_metrics", "_read", "_version", "_write")
+    __slots__ = ("_breaker", "_deadline", "_metrics", "_read", "_version", "_write", "late")
 
     def __init__(self, served: Served, codec: RowCodec) -> None:
         self._version = served.version
@@ -57,12 +56,14 @@ class FastPath:
         self._metrics = served.metrics
         self._deadline = served.policy.deadline_seconds
         self._read, self._write = codec.read, codec.write
+        # When the row that was asked for last began to be read, where it was computed after its deadline.
+        self.late: float | None = None
 
     def answer(self, body: bytes) -> bytes | None:
         """The body of a 200; None when the request has to go the ordinary way."""
         version, breaker = self._version, self._breaker
         run_row = version.run_row
-        if run_row is None or breaker.state != CLOSED or len(body) > _LARGE_BYTES:
+        if run_row is None or breaker.state != CLOSED or len(body) > LARGE_BYTES:
             return None
         began = _clock()
         try:
@@ -74,6 +75,9 @@ class FastPath:
         except Exception:  # whose fault it is and what to say of it, the ordinary way finds out
             return None
         if computed - began > self._deadline:
+            self.late = began
+            return None
+        if len(content) >= WORTH:  # the client may take it compressed
             return None
         version.used = computed
         breaker.calls += 1

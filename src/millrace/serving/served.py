@@ -17,7 +17,7 @@ from millrace.serving.breaker import CLOSED, Breaker
 from millrace.serving.calls import Answer, Call, Codec
 from millrace.serving.errors import BadRequest, Unanswered
 from millrace.serving.fallback import Constant, Unfit, check_stands_in
-from millrace.serving.fast import FastPath, RowCodec
+from millrace.serving.fast import LARGE_BYTES, FastPath, RowCodec
 from millrace.serving.http import Request, Response
 from millrace.serving.metrics import REASONS, ModelMetrics
 from millrace.serving.records import Record
@@ -26,8 +26,7 @@ from millrace.serving.versions import ModelVersion, Shelf
 
 log = logging.getLogger("millrace.serving")
 Arrays = dict[str, NDArray[Any]]
-# Larger bodies are read, and answers of more rows written, beside the event loop: others would notice.
-LARGE_BYTES = 16 * 1024
+# Answers of more rows are written beside the event loop, as larger bodies are read: others would notice.
 LARGE_ROWS = 512
 _clock = time.perf_counter
 
@@ -102,12 +101,18 @@ class Served:
             return self._beside(codec, request, call, began)
         computed = _clock()
         if computed - began > self.policy.deadline_seconds:
-            self.breaker.failed()
-            return self._without(codec, call, self._late(self.policy.deadline_seconds), began)
+            return self._too_late(codec, call, began)
         response = codec.write(call, Answer(self.name, version.version, outputs))
         self.breaker.calls += 1
         self.metrics.answered(began, read, read, computed, call.rows)
         return response
+
+    def answer_late(self, codec: Codec, request: Request, began: float) -> Response | Awaitable[Response]:
+        """The answer to a request that has been computed already, after its deadline."""
+        try:
+            return self._too_late(codec, codec.read(request), began)
+        except Unanswered as wrong:
+            return self._refuse(codec, wrong, began)
 
     async def compute(self, inputs: Arrays, outputs: Sequence[str], deadline: float) -> Arrays:
         """The outputs, by the rules of the policy, until `deadline` in the loop's time.
@@ -251,6 +256,10 @@ class Served:
         if version.runtime is None:
             self._shelf.take(version)
         return version.compute(inputs, outputs, timeout)
+
+    def _too_late(self, codec: Codec, call: Call, began: float) -> Awaitable[Response]:
+        self.breaker.failed()
+        return self._without(codec, call, self._late(self.policy.deadline_seconds), began)
 
     def _late(self, seconds: float) -> Unanswered:
         return Unanswered(504, f"model '{self.name}' did not answer within {seconds:g} s", "deadline")

@@ -190,16 +190,18 @@ def _split(given: Any) -> list[dict[str, Any]]:
 def rows_decoder(readers: list[InputReader], row: Any = None) -> Callable[[bytes], Any]:
     """Reads `instances` that are objects by column, of the right types; anything else is an error.
 
-    `row` is another type that they are of.
+    `row` is another type that they are of; then a request has nothing else.
     """
     fields: list[tuple[str, Any]] = []
     for place, reader in enumerate(readers):
         kind: Any = reader.kind
         fields.append((f"f{place}", list[kind] if reader.width > 1 else kind))
     rename = {f"f{place}": reader.name for place, reader in enumerate(readers)}
+    strict = row is not None
     row = row or msgspec.defstruct("Row", fields, rename=rename, forbid_unknown_fields=True)
     others = [(form, msgspec.Raw, msgspec.Raw()) for form in _FORMS if form != "instances"]
-    asked = msgspec.defstruct("Asked", [("instances", list[row]), *others])  # type: ignore[valid-type]
+    wanted: list[Any] = [("instances", list[row]), *others]  # type: ignore[valid-type]
+    asked = msgspec.defstruct("Asked", wanted, forbid_unknown_fields=strict)
     return msgspec.json.Decoder(asked).decode
 
 

@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from millrace.serving.calls import Signature
-from millrace.serving.fast import widths
+from millrace.serving.fast import has_short_rows
 from millrace.serving.tensors import InputReader
 from millrace.serving.v1 import rows_decoder
 from millrace.serving.v2 import encode
@@ -22,18 +22,15 @@ class V1Row:
     def of(cls, signature: Signature) -> V1Row | None:
         """None when a row of this signature has no short form."""
         readers = list(signature.inputs.values())
-        if not widths(signature) or (len(readers) > 1 and any(reader.width > 1 for reader in readers)):
-            return None
-        return cls(signature, readers)
+        single = len(readers) == 1 or all(reader.width == 1 for reader in readers)
+        return cls(signature, readers) if single and has_short_rows(signature) else None
 
     def __init__(self, signature: Signature, readers: list[InputReader]) -> None:
         self._whole = readers[0].width > 1
         row = _list(readers[0]) if self._whole else None
         self._decode = rows_decoder(readers, row)
-        self._outputs = [
-            (tensor.name, len(tensor.shape) == 1, width)
-            for tensor, width in zip(signature.outputs.values(), widths(signature) or (), strict=True)
-        ]
+        # Names, and whether a row has a value there in the place of a list.
+        self._outputs = [(tensor.name, len(tensor.shape) == 1) for tensor in signature.outputs.values()]
 
     def read(self, body: bytes) -> Sequence[Sequence[Any]]:
         """As `RowCodec` says."""
@@ -43,13 +40,12 @@ class V1Row:
             raise ValueError("the request has its rows in two forms")
         return (row,) if self._whole else list(zip(astuple(row), strict=False))
 
-    def write(self, outputs: Sequence[Sequence[Any]]) -> bytes:
+    def write(self, outputs: Sequence[list[Any]]) -> bytes:
         """As `RowCodec` says."""
-        columns: dict[str, Any] = {}
-        for (name, single, width), values in zip(self._outputs, outputs, strict=True):
-            if len(values) != width:
-                raise ValueError(f"output {name!r} has {len(values)} values, not {width}")
-            columns[name] = values[0] if single else values
+        columns: dict[str, Any] = {
+            name: values[0] if single else values
+            for (name, single), values in zip(self._outputs, outputs, strict=True)
+        }
         row = columns if len(columns) > 1 else columns.popitem()[1]
         return encode({"predictions": [row]})
 

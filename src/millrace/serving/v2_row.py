@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from millrace.serving.calls import Signature
-from millrace.serving.fast import widths
+from millrace.serving.fast import has_short_rows
 from millrace.serving.tensors import KINDS, InputReader
 from millrace.serving.v2 import InferOutput, InferResponse, encode
 
@@ -19,10 +19,9 @@ class V2Row:
     @classmethod
     def of(cls, model: str, version: str, signature: Signature) -> V2Row | None:
         """None when a row of this signature has no short form."""
-        found = widths(signature)
-        return cls(model, version, signature, found) if found else None
+        return cls(model, version, signature) if has_short_rows(signature) else None
 
-    def __init__(self, model: str, version: str, signature: Signature, widths: Sequence[int]) -> None:
+    def __init__(self, model: str, version: str, signature: Signature) -> None:
         kinds = tuple(_column(reader) for reader in signature.inputs.values())
         fields: list[Any] = [("inputs", tuple[kinds]), ("id", str | None, None)]  # type: ignore[valid-type]
         # Null or not there: these are for who reads everything.
@@ -34,7 +33,6 @@ class V2Row:
         ]
         # Made once; each answer fills it anew.
         self._response = InferResponse(model, version, outputs)
-        self._outputs = list(zip(outputs, widths, strict=True))
 
     def read(self, body: bytes) -> Sequence[Sequence[Any]]:
         """As `RowCodec` says."""
@@ -42,12 +40,10 @@ class V2Row:
         self._response.id = asked.id
         return [each.data for each in asked.inputs]
 
-    def write(self, outputs: Sequence[Sequence[Any]]) -> bytes:
+    def write(self, outputs: Sequence[list[Any]]) -> bytes:
         """As `RowCodec` says."""
-        for (output, width), values in zip(self._outputs, outputs, strict=True):
-            if len(values) != width:
-                raise ValueError(f"output {output.name!r} has {len(values)} values, not {width}")
-            output.data = values  # type: ignore[assignment]
+        for output, values in zip(self._response.outputs, outputs, strict=True):
+            output.data = values
         return encode(self._response)
 
 

@@ -12,11 +12,11 @@ import pytest
 from onnx import TensorProto, helper
 
 from millrace.models import Bundle, Tensor, write_bundle
+from millrace.serving import versions
 from millrace.serving.calls import Codec, Signature
-from millrace.serving.fast import Rows, widths
+from millrace.serving.fast import FastPath, Rows, has_short_rows
 from millrace.serving.http import Request, Response
 from millrace.serving.policy import Policy, changed
-from millrace.serving.served import Served
 from millrace.serving.v1 import V1
 from millrace.serving.v2 import V2
 from tests.unit.serving.bundles import record_of
@@ -149,6 +149,8 @@ def test_an_id_is_not_there_in_the_next_answer(server: Running) -> None:
         (V1_TINY, {"instances": [{"x": 0.1, "kind": "a", "count": 3}], "inputs": {}}),
         (V1_TINY, {"inputs": {"x": [0.1], "kind": ["a"], "count": [3]}}),
         (V1_WIDE, {"instances": [[0.1]]}),
+        (V1_WIDE, {"instances": [[0.1, 2]], "signature_name": "any"}),
+        (V1_WIDE, b'{"instances": [[1, 2]], "k": "\xff"}'),
         (V1_WIDE, {"instances": [0.1, 2]}),
         ("/v2/models/nobody/infer", tiny()),
         ("/v2/health/ready", b""),
@@ -187,14 +189,64 @@ def test_a_model_that_is_left_alone_is_left_alone(server: Running) -> None:
 
 
 @pytest.mark.parametrize(
-    "policy", [{"deadline_seconds": 1e-9}, {"batching": {"rows": 8, "wait_seconds": 0.001}}, {}]
+    ("policy", "takes"), [({}, True), ({"batching": {"rows": 8, "wait_seconds": 0.001}}, False)]
 )
-def test_a_policy_that_wants_more_gets_it(tmp_path: Path, policy: dict[str, Any]) -> None:
+def test_rows_that_are_wanted_in_batches_wait_for_them(
+    tmp_path: Path, policy: dict[str, Any], takes: bool
+) -> None:
     server = Running(tmp_path, changed(Policy(), policy))
     try:
-        assert (shortly(server, INFER, tiny()) is None) == bool(policy)
+        assert (shortly(server, INFER, tiny()) is not None) == takes
     finally:
         server.end()
+
+
+def test_a_row_that_comes_late_is_computed_once_and_counts_as_late(tmp_path: Path) -> None:
+    breaker = {"calls": 1, "share": 1.0, "window_seconds": 60, "open_seconds": 60}
+    server = Running(tmp_path, changed(Policy(), {"deadline_seconds": 1e-9, "breaker": breaker}))
+    client = Client(server.port)
+    computed: list[Any] = []
+    try:
+        version, run_row = server.live(), server.live().run_row
+        assert run_row
+
+        def counted(columns: Any) -> list[list[Any]]:
+            computed.append(columns)
+            return run_row(columns)
+
+        version.run_row = counted
+        text = json.dumps(tiny())
+        client.send((HEAD.format(INFER, len(text), "") + text).encode())
+        assert client.answer()[0] == 504
+        served = server.app.served("tiny")
+        assert served
+        assert (len(computed), served.breaker.state, served.metrics.outcomes["deadline"]) == (1, 2, 1)
+    finally:
+        client.close()
+        server.end()
+
+
+def test_an_answer_that_is_worth_compressing_is_left_to_who_can(server: Running) -> None:
+    assert shortly(server, INFER, tiny(id="a" * 6000)) is None
+    answer = server.ask("POST", INFER, json=tiny(id="a" * 6000), headers={"Accept-Encoding": "gzip"})
+    assert (answer.status_code, answer.headers["content-encoding"]) == (200, "gzip")
+
+
+def test_a_model_whose_row_takes_long_has_no_fast_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(versions, "_INLINE_S", 0.0)
+    server = Running(tmp_path)
+    try:
+        assert shortly(server, INFER, tiny()) is None
+    finally:
+        server.end()
+
+
+def test_a_version_that_is_asked_is_used(server: Running) -> None:
+    before = server.live().used
+    shortly(server, INFER, tiny())
+    assert server.live().used > before
 
 
 def test_a_version_that_is_not_in_memory_is_brought_by_who_can_wait(server: Running) -> None:
@@ -217,36 +269,77 @@ def test_a_new_version_answers_at_once(server: Running) -> None:
     client.close()
 
 
-def test_requests_by_http_take_it_and_no_others(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    taken: list[bytes] = []
-    ordinary: list[Request] = []
-    body, answer = Rows.body, Served.answer
+def test_a_request_is_tried_once(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[bytes] = []
+    known: list[bytes] = []
+    answer, body = FastPath.answer, Rows.body
 
-    def watched(rows: Rows, target: bytes, content: bytes) -> bytes | None:
-        taken.append(target)
+    def watched(path: FastPath, content: bytes) -> bytes | None:
+        tried.append(content)
+        return answer(path, content)
+
+    def seen(rows: Rows, target: bytes, content: bytes) -> bytes | None:
+        known.append(target)
         return body(rows, target, content)
 
-    def seen(served: Served, codec: Codec, request: Request) -> Any:
-        ordinary.append(request)
-        return answer(served, codec, request)
-
-    monkeypatch.setattr(Rows, "body", watched)
-    monkeypatch.setattr(Served, "answer", seen)
+    monkeypatch.setattr(FastPath, "answer", watched)
+    monkeypatch.setattr(Rows, "body", seen)
     client = Client(server.port)
-    text = json.dumps(tiny())
-    for extra, first, later in (
-        ("", 0, 2),
-        ("Accept-Encoding: gzip\r\n", 0, 2),
-        ("Inference-Header-Content-Length: {}\r\n", 1, 0),
-        ("Content-Encoding: identity\r\n", 1, 0),
+    row = tiny()
+    for content, extra, times in (
+        (row, "", 3),
+        (row | {"parameters": {"any": 1}}, "", 3),
+        (row, "Accept-Encoding: gzip\r\n", 3),
+        (row, "Inference-Header-Content-Length: {}\r\n", 0),
+        (row, "Content-Encoding: identity\r\n", 0),
     ):
-        taken.clear()
-        ordinary.clear()
+        text = json.dumps(content)
+        tried.clear()
+        known.clear()
         for _ in range(3):
             client.send((HEAD.format(INFER, len(text), extra.format(len(text))) + text).encode())
             assert client.answer()[0] == 200
-        # The head of the first is parsed; those of the others are known.
-        assert (len(taken), len(ordinary)) == (later, 3 * first)
+        # The head of the first was parsed; those of the others are known.
+        assert (len(tried), len(known)) == (times, max(times - 1, 0))
+    client.close()
+
+
+def test_an_answer_is_logged_like_any_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    server = Running(tmp_path, access_log=True)
+    client = Client(server.port)
+    text = json.dumps(tiny())
+    try:
+        for _ in range(3):
+            client.send((HEAD.format(INFER, len(text), "") + text).encode())
+            assert client.answer()[0] == 200
+    finally:
+        client.close()
+        server.end()
+    assert [json.loads(line)["path"] for line in capsys.readouterr().out.splitlines()] == [INFER] * 3
+
+
+def test_a_connection_that_is_used_is_not_idle(server: Running) -> None:
+    client = Client(server.port)
+    text = json.dumps(tiny())
+    for _ in range(2):
+        client.send((HEAD.format(INFER, len(text), "") + text).encode())
+        assert client.answer()[0] == 200
+        (connection,) = server.listener.connections
+        assert connection.due > server.loop.loop.time() + server.listener.limits.idle_seconds - 1
+        connection.due = server.loop.loop.time() + 20
+    client.close()
+
+
+def test_the_last_answer_of_a_connection_says_so(server: Running) -> None:
+    client = Client(server.port)
+    text = json.dumps(tiny())
+    for last in (False, True):
+        client.send((HEAD.format(INFER, len(text), "") + text).encode())
+        head = client.receive(b"]}]}")
+        assert (b"connection: close" in head) == last
+        for connection in server.listener.connections:
+            connection._last = True
+    assert client.rest() == b""
     client.close()
 
 
@@ -262,7 +355,7 @@ def test_a_wrong_row_of_a_known_head_is_told_so_and_the_next_is_answered(server:
 
 def test_what_has_no_short_form() -> None:
     x, y = Tensor("x", "FP64", (-1, 2)), Tensor("y", "FP64", (-1, 3))
-    assert widths(Signature([x], [y, Tensor("label", "BYTES", (-1,))])) == [3, 1]
+    assert has_short_rows(Signature([x], [y, Tensor("label", "BYTES", (-1,))]))
     for inputs, outputs in (
         ([Tensor("x", "FP64", (-1, 2, 2))], [y]),
         ([Tensor("x", "FP64", (-1,))], [y]),
@@ -270,4 +363,4 @@ def test_what_has_no_short_form() -> None:
         ([x], [Tensor("y", "FP64", (-1, 3, 3))]),
         ([x], [Tensor("y", "FP64", (-1, 129))]),
     ):
-        assert widths(Signature(inputs, outputs)) is None
+        assert not has_short_rows(Signature(inputs, outputs))

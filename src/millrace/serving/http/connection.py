@@ -244,8 +244,9 @@ class Connection(asyncio.Protocol):
         alone = self._fed.find(b"\r\n\r\n") + 4 == cut
         if alone and not (b"transfer-encoding" in headers or b"expect" in headers):
             shortcut = self._listener.shortcut
-            short = shortcut is not None and shortcut.is_for(request.method, headers)
-            head = Head(request.method, request.target, headers, length, short)
+            if shortcut is not None and not shortcut.is_for(request.method, headers):
+                shortcut = None
+            head = Head(request.method, request.target, headers, length, shortcut)
             self._listener.heads.remember(self._fed[:cut], head)
 
     # Bodies
@@ -337,14 +338,16 @@ class Connection(asyncio.Protocol):
 
     def _answer_known(self, head: Head, body: bytes) -> None:
         listener = self._listener
-        if head.short and listener.shortcut and not (self._last or listener.answered):
-            content = listener.shortcut.body(head.target, body)
+        shortcut = None if self._last or listener.answered else head.shortcut
+        if shortcut is not None:
+            content = shortcut.body(head.target, body)
             if content is not None:
                 self._transport.write(b"".join((listener.head, b"%d\r\n\r\n" % len(content), content)))
                 if not self._blocked:
                     self.due = listener.idle
                 return
-        request = Request(head.method, head.target, head.headers, body, self._peer)
+        tried = shortcut is not None
+        request = Request(head.method, head.target, head.headers, body, self._peer, tried=tried)
         if listener.answered:
             request.began = time.perf_counter()
         self._answer(request)

@@ -1,22 +1,35 @@
 """Heads that were parsed before: a client sends the same bytes again and again, so their meaning is kept."""
 
+from collections.abc import Mapping
+from typing import Protocol
+
 import msgspec
 
 _MOST = 1024
 _MOST_BYTES = 4096
 
 
+class Shortcut(Protocol):
+    """A shorter way than the handler's, for requests whose head came before."""
+
+    def is_for(self, method: bytes, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether requests with such a head may take it."""
+
+    def body(self, target: bytes, body: bytes) -> bytes | None:
+        """The body of the answer, a 200 in JSON, to a body; None when the handler has to be asked."""
+
+
 class Head(msgspec.Struct, frozen=True, gc=False):
     """What a whole head said; `length` is that of the body. Nobody changes `headers`.
 
-    `short`: such requests may take the listener's shortcut.
+    `shortcut` is the listener's, where such requests may take it.
     """
 
     method: bytes
     target: bytes
     headers: dict[bytes, bytes]
     length: int
-    short: bool
+    shortcut: Shortcut | None
 
 
 class Heads:

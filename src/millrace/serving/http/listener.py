@@ -2,29 +2,18 @@
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from pathlib import Path
-from typing import Protocol
 
 from millrace.serving.http.connection import Connection
-from millrace.serving.http.heads import Heads
+from millrace.serving.http.heads import Heads, Shortcut
 from millrace.serving.http.limits import Limits
 from millrace.serving.http.messages import JSON, Request, Response, error
 
 _LOOK_S = 1.0
 _BACKLOG = 2048
 Handler = Callable[[Request], Response | Awaitable[Response]]
-
-
-class Shortcut(Protocol):
-    """A shorter way than the handler's, for requests whose head came before."""
-
-    def is_for(self, method: bytes, headers: Mapping[bytes, bytes]) -> bool:
-        """Whether requests with such a head may take it."""
-
-    def body(self, target: bytes, body: bytes) -> bytes | None:
-        """The body of the answer, a 200 in JSON, to a body; None when the handler has to be asked."""
 
 
 class Listener:
@@ -124,5 +113,5 @@ class Listener:
         self.date = b"date: %s\r\n" % formatdate(usegmt=True).encode()
         # The head of nearly every answer, up to the length of its body.
         self.head = b"HTTP/1.1 200 OK\r\n" + self.date + b"content-type: " + JSON + b"\r\ncontent-length: "
-        # When the time is over of a client that does nothing from now on.
-        self.idle = self.loop.time() + self.limits.idle_seconds
+        # When the time is over of a client that does nothing from now on, till the next look at least.
+        self.idle = self.loop.time() + self.limits.idle_seconds + _LOOK_S

@@ -27,6 +27,8 @@ class Request(msgspec.Struct, gc=False):
     reserved: int = 0
     # Seconds that the client gives it, None when it does not say.
     timeout: float | None = None
+    # Whether the listener's shortcut had no answer to it.
+    tried: bool = False
     # When its first byte came (`perf_counter`), where an access log wants to know.
     began: float = 0.0
 
