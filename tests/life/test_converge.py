@@ -124,14 +124,25 @@ def changed_tasks(output: str) -> str:
     return "\n".join(found)
 
 
+def tells_the_client() -> bool:
+    """Whether the first gateway tells prediction servers who asks."""
+    text = testinfra.get_host(SITE.hosts("edge")[0]).file("/etc/haproxy/haproxy.cfg").content_string
+    rules = text.partition("\nbackend prediction ")[2].partition("\nbackend ")[0]
+    assert rules
+    return "set-header X-Forwarded-For" in rules
+
+
 def test_a_gateway_that_is_told_to_finds_the_prediction_servers_by_srv() -> None:
-    """As one does whose site has them on several hosts."""
+    """As one does whose site has them on several hosts; and it tells who asks where that is logged."""
     assert by_sockets()
+    assert not tells_the_client()
     serving = [SITE.address(testinfra.get_host(host)) for host in SITE.hosts("serve")]
     expected = sorted(serving * int(SITE.services["prediction"]["span"]))
     try:
-        run = site_yml("--tags", "gateway", "-e", "gateway_predict_local=false")
+        settings = ("gateway_predict_local=false", "prediction_access_log=true")
+        run = site_yml("--tags", "gateway", *(word for each in settings for word in ("-e", each)))
         assert run.returncode == 0, end(run.stdout)
+        assert tells_the_client()
         checks.wait_for("they are found by SRV", lambda: sorted(addresses_up("prediction")) == expected, 30)
         with SITE.client(login=False) as session:
             assert session.get(f"https://{SITE.gateway}/v2/health/ready", timeout=10).status_code == 200
