@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+import msgspec
 
 from millrace.serving.breaker import CLOSED
 from millrace.serving.calls import Signature
 from millrace.serving.encodings import WORTH
+from millrace.serving.tensors import InputReader
+from millrace.serving.v2 import JSON_SIZE
 
 if TYPE_CHECKING:
     from millrace.serving.served import Served
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
 LARGE_BYTES = 16 * 1024
 _MOST_VALUES = 128
 # Headers that change what a body means.
-_SPECIAL = (b"content-encoding", b"inference-header-content-length")
+_SPECIAL = (b"content-encoding", JSON_SIZE)
 _clock = time.perf_counter
 
 
@@ -43,6 +47,12 @@ def has_short_rows(signature: Signature) -> bool:
     if any(len(rest) > 1 or -1 in rest for rest in shapes):
         return False
     return sum(rest[0] if rest else 1 for rest in shapes) <= _MOST_VALUES
+
+
+def flat(reader: InputReader) -> Any:
+    """What one row has of an input: the type of a list, for msgspec."""
+    kind, width = reader.kind, reader.width
+    return Annotated[list[kind], msgspec.Meta(min_length=width, max_length=width)]  # type: ignore[valid-type]
 
 
 class FastPath:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
-import msgspec
 from msgspec.structs import astuple
 
 from millrace.serving.calls import Signature
-from millrace.serving.fast import has_short_rows
+from millrace.serving.fast import flat, has_short_rows
 from millrace.serving.tensors import InputReader
 from millrace.serving.v1 import rows_decoder
 from millrace.serving.v2 import encode
@@ -27,7 +26,7 @@ class V1Row:
 
     def __init__(self, signature: Signature, readers: list[InputReader]) -> None:
         self._whole = readers[0].width > 1
-        row = _list(readers[0]) if self._whole else None
+        row = flat(readers[0]) if self._whole else None
         self._decode = rows_decoder(readers, row)
         # Names, and whether a row has a value there in the place of a list.
         self._outputs = [(tensor.name, len(tensor.shape) == 1) for tensor in signature.outputs.values()]
@@ -48,8 +47,3 @@ class V1Row:
         }
         row = columns if len(columns) > 1 else columns.popitem()[1]
         return encode({"predictions": [row]})
-
-
-def _list(reader: InputReader) -> Any:
-    kind, width = reader.kind, reader.width
-    return Annotated[list[kind], msgspec.Meta(min_length=width, max_length=width)]  # type: ignore[valid-type]

@@ -16,7 +16,7 @@ from millrace.serving.http import Request, Response, error
 
 T = TypeVar("T")
 _OCTETS = b"application/octet-stream"
-_JSON_SIZE = b"inference-header-content-length"
+JSON_SIZE = b"inference-header-content-length"
 # Parameters that are about the transport; all others are echoed.
 _OWN = {"binary_data_output"}
 # Where msgspec says that something is wrong.
@@ -128,8 +128,8 @@ class V2:
         headers = request.headers
         body = unpack(request, self._max_body) if b"content-encoding" in headers else request.body
         blob = memoryview(b"")
-        if _JSON_SIZE in headers:
-            body, blob = _split(body, headers[_JSON_SIZE])
+        if JSON_SIZE in headers:
+            body, blob = _split(body, headers[JSON_SIZE])
             if not body:
                 return self._raw(blob, request)
         signature, max_rows = self._signature, self._signature.max_rows
@@ -189,7 +189,7 @@ class V2:
         body = encode(InferResponse(answer.model, answer.version, outputs, asked.id, parameters or None))
         response = Response(body, headers=headers)
         if blobs:
-            headers.append((_JSON_SIZE, b"%d" % len(body)))
+            headers.append((JSON_SIZE, b"%d" % len(body)))
             response = Response(b"".join((body, *blobs)), content_type=_OCTETS, headers=headers)
         return pack(request, response) if b"accept-encoding" in request.headers else response
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from millrace.serving.calls import Signature
-from millrace.serving.fast import has_short_rows
-from millrace.serving.tensors import KINDS, InputReader
+from millrace.serving.fast import flat, has_short_rows
+from millrace.serving.tensors import InputReader
 from millrace.serving.v2 import InferOutput, InferResponse, encode
 
 
@@ -54,7 +54,5 @@ def _column(reader: InputReader) -> type:
     shape: Any = tuple[Literal[1], Literal[width]]  # type: ignore[valid-type]
     if width == 1:  # a column may come as [1] or [1,1]
         shape = Annotated[list[Literal[1]], msgspec.Meta(min_length=1, max_length=2)]
-    kind = KINDS[reader.datatype]
-    data = Annotated[list[kind], msgspec.Meta(min_length=width, max_length=width)]  # type: ignore[valid-type]
-    fields: list[Any] = [("name", name), ("shape", shape), ("datatype", word), ("data", data)]
+    fields: list[Any] = [("name", name), ("shape", shape), ("datatype", word), ("data", flat(reader))]
     return msgspec.defstruct("Column", [*fields, ("parameters", None, None)], gc=False)

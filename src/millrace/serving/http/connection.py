@@ -213,7 +213,7 @@ class Connection(asyncio.Protocol):
         if not parser.should_keep_alive():
             request.close = self._deaf = True
         elif self._fed and not (request.old or request.reserved):
-            self._remember(request)
+            self._listener.heads.remember(self._fed, request)
         self._begin()
         if self._task or self._waiting or self._blocked or self._burst >= self._limits.burst:
             self._wait(request)
@@ -236,18 +236,6 @@ class Connection(asyncio.Protocol):
         self._begin()
         self._parser = httptools.HttpRequestParser(self)
         self.data_received(b"".join([*lines, b"\r\n", rest]))
-
-    def _remember(self, request: Request) -> None:
-        """Keep the meaning of a head that came in one piece with its body, and nothing else."""
-        headers, length = request.headers, len(request.body)
-        cut = len(self._fed) - length
-        alone = self._fed.find(b"\r\n\r\n") + 4 == cut
-        if alone and not (b"transfer-encoding" in headers or b"expect" in headers):
-            shortcut = self._listener.shortcut
-            if shortcut is not None and not shortcut.is_for(request.method, headers):
-                shortcut = None
-            head = Head(request.method, request.target, headers, length, shortcut)
-            self._listener.heads.remember(self._fed[:cut], head)
 
     # Bodies
 

@@ -5,8 +5,12 @@ from typing import Protocol
 
 import msgspec
 
+from millrace.serving.http.messages import Request
+
 _MOST = 1024
 _MOST_BYTES = 4096
+# Bodies of other lengths, a question before the body, another trace each time.
+_NOT_KEPT = (b"transfer-encoding", b"expect", b"traceparent")
 
 
 class Shortcut(Protocol):
@@ -35,14 +39,21 @@ class Head(msgspec.Struct, frozen=True, gc=False):
 class Heads:
     """Known heads by their bytes, up to and with the empty line."""
 
-    def __init__(self) -> None:
+    def __init__(self, shortcut: Shortcut | None) -> None:
+        self._shortcut = shortcut
         self._known: dict[bytes, Head] = {}
         self.get = self._known.get
 
-    def remember(self, text: bytes, head: Head) -> None:
-        """Keep what the parser made of `text`, unless it will hardly come again."""
-        if len(text) > _MOST_BYTES or b"traceparent" in head.headers:
+    def remember(self, received: bytes, request: Request) -> None:
+        """Keep the head of a request that came in one piece and alone, unless it will hardly come again."""
+        method, headers, length = request.method, request.headers, len(request.body)
+        cut = len(received) - length
+        if received.find(b"\r\n\r\n") + 4 != cut or cut > _MOST_BYTES:
+            return
+        if any(name in headers for name in _NOT_KEPT):
             return
         if len(self._known) >= _MOST:
             self._known.clear()
-        self._known[text] = head
+        short = self._shortcut is not None and self._shortcut.is_for(method, headers)
+        shortcut = self._shortcut if short else None
+        self._known[received[:cut]] = Head(method, request.target, headers, length, shortcut)

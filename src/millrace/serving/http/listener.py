@@ -31,10 +31,9 @@ class Listener:
     ) -> None:
         """`refused` is told why a body was not taken: `too_large` or `too_many`."""
         self.handle = handle
-        self.shortcut = shortcut
         self.limits = limits
         self.connections: set[Connection] = set()
-        self.heads = Heads()
+        self.heads = Heads(shortcut)
         # Bytes set aside for large bodies.
         self.pending = 0
         # Called with each answer when it is set, for an access log.
