@@ -186,6 +186,18 @@ def test_a_prediction_that_comes_in_two_pieces_is_repeated_when_its_server_ends(
     assert told["ended"] > 0
 
 
+@pytest.mark.skipif(
+    not by_sockets() or SITE.size["gateway"]["threads"] != 1, reason="servers are filled on small sites alone"
+)
+@pytest.mark.parametrize(("many", "first", "second"), [(0, 16, 4), (10**6, 10, 10)])
+def test_servers_are_filled_one_after_another_only_when_many_predictions_come(
+    host: Any, many: int, first: int, second: int
+) -> None:
+    """Twenty at once, by the gateway's own rule but for the rate from which on it holds."""
+    told = run_program(host, "gateway_echo.py", {"held": "/v2/models/m", "count": 20, "many": many})
+    assert told == {"local1": first, "local2": second}
+
+
 @pytest.mark.parametrize("service", sorted({k for k in NAMED.values() if SITE.services[k].get("gateway")}))
 def test_every_service_behind_it_is_up(host: Any, service: str) -> None:
     def up() -> bool:

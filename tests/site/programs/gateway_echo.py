@@ -3,9 +3,13 @@
 Asked {"user", "password", "requests": {name: [path, headers, login]}}, it prints {name: headers}.
 Asked {"pieces": [path, body], "times"}, it sends the head of a request and then the body, so many times,
 while one server of two ends each connection when it has the request; it prints {"statuses", "ended"}.
+Asked {"held": path, "count", "many"}, it sends so many predictions at once, which are answered when all have
+come. `many` replaces the rate above which servers are filled. It prints {server: its number}.
 """
 
 import base64
+import collections
+import concurrent.futures
 import http.client
 import http.server
 import json
@@ -57,16 +61,39 @@ class Ending(socketserver.BaseRequestHandler):
         Ending.ended += 1
 
 
+class Holding(Echo):
+    """Answers when all requests have come, to whichever of its servers; says its port, too."""
+
+    come: threading.Barrier
+
+    def do_GET(self) -> None:
+        Holding.come.wait(20)
+        self.headers["port"] = str(self.server.server_address[1])
+        super().do_GET()
+
+
+class Server(socketserver.ThreadingTCPServer):
+    """Listens at a free port until the program ends."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, handler: type[socketserver.BaseRequestHandler]) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
+        self.port = int(self.server_address[1])
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def rewritten(text: str, front: int, echo: int, ending: int | None = None) -> str:
+def rewritten(text: str, front: int, echo: int, others: dict[str, dict[str, int]]) -> str:
     """The gateway's configuration on loopback, in plain text, with the echo as every server.
 
-    With `ending` the prediction servers are two, and the first is that.
+    `others`: {name of a server: the ports of those that stand in its place, by name}.
     """
     text = re.sub(
         r"^ *(stats socket|server-state-file|load-server-state-from-file) .*\n", "", text, flags=re.M
@@ -75,11 +102,8 @@ def rewritten(text: str, front: int, echo: int, ending: int | None = None) -> st
     text = re.sub(r"^( *bind) (?!127\.0\.0\.1:).*$", rf"\1 127.0.0.1:{free_port()}", text, flags=re.M)
 
     def server(line: re.Match[str]) -> str:
-        first = line[2] in ("local1", "prediction") and ending
-        return "".join(
-            f"{line[1]}server {name} 127.0.0.1:{port} no-check\n"
-            for name, port in [("ending", ending), (line[2], echo)][0 if first else 1 :]
-        )
+        ports = others.get(line[2], {line[2]: echo})
+        return "".join(f"{line[1]}server {name} 127.0.0.1:{port} no-check\n" for name, port in ports.items())
 
     return re.sub(r"^( *)(?:server-template|server) (\S+) .*\n", server, text, flags=re.M)
 
@@ -108,8 +132,28 @@ def status_of_pieces(port: int, path: str, body: str) -> int:
         connection.close()
 
 
-def asked(given: dict[str, Any], front: int) -> dict[str, Any]:
+def configured(given: dict[str, Any], text: str, front: int) -> tuple[str, dict[int, str]]:
+    """The configuration of the copy, and the names of holding servers by port."""
+    echo = Server(Echo).port
+    if "pieces" in given:
+        ending, others = Server(Ending).port, {}
+        for name in ("local1", "prediction"):
+            others[name] = {"ending": ending, name: echo}
+        return rewritten(text, front, echo, others), {}
+    if "held" in given:
+        Holding.come = threading.Barrier(given["count"])
+        holding = {Server(Holding).port: name for name in re.findall(r"^ *server (local\d+) ", text, re.M)}
+        text = re.sub(r"(?<=be_sess_rate gt )\d+", str(given["many"]), text)
+        return rewritten(text, front, echo, {name: {name: port} for port, name in holding.items()}), holding
+    return rewritten(text, front, echo, {}), {}
+
+
+def asked(given: dict[str, Any], front: int, holding: dict[int, str]) -> dict[str, Any]:
     """What is to be printed."""
+    if "held" in given:
+        with concurrent.futures.ThreadPoolExecutor(given["count"]) as clients:
+            answers = clients.map(lambda _: ask(front, given["held"], {}), range(given["count"]))
+            return collections.Counter(holding[int(answer["port"])] for answer in answers)
     if "pieces" in given:
         statuses = [status_of_pieces(front, *given["pieces"]) for _ in range(given["times"])]
         return {"statuses": sorted(set(statuses)), "ended": Ending.ended}
@@ -123,15 +167,10 @@ def asked(given: dict[str, Any], front: int) -> dict[str, Any]:
 
 def main() -> None:
     given = json.loads(sys.argv[1])
-    echo = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-    ending = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Ending)
-    for server in (echo, ending):
-        threading.Thread(target=server.serve_forever, daemon=True).start()
     front = free_port()
+    text, holding = configured(given, CONFIGURATION.read_text(), front)
     with tempfile.NamedTemporaryFile("w") as copy:
-        text = CONFIGURATION.read_text()
-        other = ending.server_address[1] if "pieces" in given else None
-        copy.write(rewritten(text, front, echo.server_port, other))
+        copy.write(text)
         copy.flush()
         gateway = subprocess.Popen(["/usr/sbin/haproxy", "-db", "-q", "-f", copy.name], stdout=sys.stderr)
         try:
@@ -140,7 +179,7 @@ def main() -> None:
                     if gateway.poll() is not None or probe.connect_ex(("127.0.0.1", front)) == 0:
                         break
                 time.sleep(0.1)
-            told = asked(given, front)
+            told = asked(given, front, holding)
         finally:
             gateway.terminate()
             gateway.wait()
