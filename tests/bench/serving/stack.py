@@ -115,10 +115,10 @@ class Stack:
     def gateway(self, models: Path) -> None:
         """HAProxy before two servers: `plain`, `tls` to the client, `site` with TLS to the servers, too.
 
-        `one` and `one_tls` are `plain` and `tls` to the first of the servers alone.
+        `spread` and `spread_tls` never fill one server before the other.
         """
         certificate = self._certificate()
-        ways = {"plain": "http", "tls": "https", "one": "http", "one_tls": "https", "site": "https"}
+        ways = {"plain": "http", "tls": "https", "spread": "http", "spread_tls": "https", "site": "https"}
         names = [*(f"{way}_port" for way in ways), "metrics_port", "first", "second"]
         ports = dict(zip(names, free_ports(len(names)), strict=True))
         configuration = self._render(HERE / "haproxy.cfg", certificate=certificate, **ports)
