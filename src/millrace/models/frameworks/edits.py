@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from onnx import ModelProto, TensorProto, helper
+from onnx import AttributeProto, ModelProto, TensorProto, helper
 
 from millrace.models.tensors import datatype_of
 
 # Not TreeEnsemble: histogram trees are written with it, and compare doubles.
 _TREES = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
+# What a leaf gives to a class, by the field that has it: a line for each.
+_VOTES = {"class_treeids": "ints", "class_nodeids": "ints", "class_ids": "ints", "class_weights": "floats"}
 ELEMENTS = {
     "BOOL": TensorProto.BOOL,
     "INT64": TensorProto.INT64,
@@ -74,6 +76,36 @@ def floats_into_trees(model: ModelProto) -> None:
         # skl2onnx declares what it was given, doubles.
         if output.name in results and output.type.tensor_type.elem_type == TensorProto.DOUBLE:
             output.type.tensor_type.elem_type = TensorProto.FLOAT
+
+
+def drop_zeros(model: ModelProto) -> None:
+    """Take the zeros out of the leaves of forests that vote among three or more classes.
+
+    skl2onnx gives each leaf a weight for every class, zero for those that no training row of the leaf had. To add
+    them changes no sum, but they fill most of the memory that a prediction reads. Two classes need theirs:
+    ONNX Runtime takes a row to which no leaf adds the second class for a score of the first. Weights below
+    zero, base values and a function of the sums are left alone, because there a class without votes can win.
+    """
+    for node in model.graph.node:
+        if node.domain == "ai.onnx.ml" and node.op_type == "TreeEnsembleClassifier":
+            _drop_zeros({attribute.name: attribute for attribute in node.attribute})
+
+
+def _drop_zeros(attributes: Mapping[str, AttributeProto]) -> None:
+    votes = {name: attributes[name] for name in _VOTES if name in attributes}
+    transform = attributes["post_transform"].s if "post_transform" in attributes else b"NONE"
+    if len(votes) < len(_VOTES) or "base_values" in attributes or transform != b"NONE":
+        return
+    weights = np.array(votes["class_weights"].floats)
+    leaves = list(zip(votes["class_treeids"].ints, votes["class_nodeids"].ints, strict=True))
+    voting = {leaf for leaf, weight in zip(leaves, weights, strict=True) if weight > 0}
+    if len(set(votes["class_ids"].ints)) < 3 or weights.min() < 0 or voting != set(leaves):
+        return
+    for name, field in _VOTES.items():
+        values = getattr(votes[name], field)
+        kept = [value for value, weight in zip(values, weights, strict=True) if weight > 0]
+        del values[:]
+        values.extend(kept)
 
 
 def join_columns(model: ModelProto, columns: Mapping[str, np.ndarray]) -> None:

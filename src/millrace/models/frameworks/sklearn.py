@@ -143,6 +143,7 @@ def _convert(model: Any, inputs: dict[str, np.ndarray], outputs: list[str], by_c
     edits.open_rows(converted)
     edits.rename_outputs(converted, outputs)
     edits.floats_into_trees(converted)
+    edits.drop_zeros(converted)
     return converted
 
 

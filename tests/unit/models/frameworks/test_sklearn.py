@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 from sklearn.cluster import KMeans
@@ -20,7 +21,8 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from millrace.models import Bundle, OnnxModel, Tensor
-from millrace.models.frameworks import CannotBundle, bundle_sklearn
+from millrace.models.bundle import MODEL
+from millrace.models.frameworks import CannotBundle, bundle_sklearn, edits
 from millrace.models.tensors import DATATYPES
 
 
@@ -75,6 +77,36 @@ def test_a_regression_over_a_matrix(model: Any, tmp_path: Path) -> None:
     assert (bundle.inputs[0].name, bundle.inputs[0].shape, bundle.verification().rows) == ("X", (-1, 3), 50)
     got = OnnxModel(bundle).run({"X": rows})["prediction"]
     np.testing.assert_allclose(got.ravel(), model.predict(rows), rtol=1e-5, atol=1e-5)
+
+
+def votes(bundle: Bundle) -> list[float]:
+    """The weights in the leaves of a bundle's forest."""
+    graph = onnx.load_from_string(bundle.read(MODEL)).graph
+    (forest,) = (node for node in graph.node if node.op_type == "TreeEnsembleClassifier")
+    (weights,) = (attribute.floats for attribute in forest.attribute if attribute.name == "class_weights")
+    return list(weights)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7])
+def test_zeros_in_the_leaves_of_a_forest_change_no_bit(
+    classes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(classes)
+    rows = random.normal(size=(300, 4)).astype(np.float32)
+    # One class decides most rows alone, so some have no votes for the others at all.
+    labels = np.where(rows[:, 0] > 0, random.integers(0, classes, 300), 0)
+    model = RandomForestClassifier(20, random_state=1).fit(rows, labels)
+    lean = bundle_sklearn(model, rows, tmp_path / "lean")
+    monkeypatch.setattr(edits, "drop_zeros", lambda model: None)
+    whole = bundle_sklearn(model, rows, tmp_path / "whole")
+    assert (0.0 in votes(lean)) == (classes == 2)
+    assert 0.0 in votes(whole)
+    others = random.normal(size=(2000, 4)).astype(np.float32)
+    ours, theirs = (OnnxModel(bundle).run({"X": others}) for bundle in (lean, whole))
+    assert [ours[name].tobytes() for name in ("label", "probabilities")] == [
+        theirs[name].tobytes() for name in ("label", "probabilities")
+    ]
+    assert 0.0 in ours["probabilities"]
 
 
 def test_columns_of_numbers_reach_a_model_that_takes_a_matrix(tmp_path: Path) -> None:
