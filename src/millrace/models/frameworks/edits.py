@@ -81,10 +81,10 @@ def floats_into_trees(model: ModelProto) -> None:
 def drop_zeros(model: ModelProto) -> None:
     """Take the zeros out of the leaves of forests that vote among three or more classes.
 
-    skl2onnx gives each leaf a weight for every class, zero for those that no training row of the leaf had. To add
-    them changes no sum, but they fill most of the memory that a prediction reads. Two classes need theirs:
-    ONNX Runtime takes a row to which no leaf adds the second class for a score of the first. Weights below
-    zero, base values and a function of the sums are left alone, because there a class without votes can win.
+    skl2onnx gives each leaf a weight for every class, zero for those that no training row of the leaf had.
+    They change no sum, but fill most of the memory that a prediction reads. Left alone are two classes, where
+    ONNX Runtime takes a row without votes for the second for a score of another kind, and what lets a class
+    without votes win: weights below zero, base values, a function of the sums.
     """
     for node in model.graph.node:
         if node.domain == "ai.onnx.ml" and node.op_type == "TreeEnsembleClassifier":
