@@ -3,8 +3,9 @@
 Asked {"user", "password", "requests": {name: [path, headers, login]}}, it prints {name: headers}.
 Asked {"pieces": [path, body], "times"}, it sends the head of a request and then the body, so many times,
 while one server of two ends each connection when it has the request; it prints {"statuses", "ended"}.
-Asked {"held": path, "count", "many"}, it sends so many predictions at once, which are answered when all have
-come. `many` replaces the rate above which servers are filled. It prints {server: its number}.
+Asked {"held": path, "rate"}, it sends four predictions more at once than a server is filled with, which are
+answered when all have come. `rate` replaces that above which servers are filled. It prints {"fill", "held":
+{server: its number}}; `fill` is 0 where the gateway fills none.
 """
 
 import base64
@@ -36,8 +37,11 @@ class Echo(http.server.BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers["Content-Length"]))
         self.do_GET()
 
+    def told(self) -> dict[str, str]:
+        return {name.lower(): value for name, value in self.headers.items()}
+
     def do_GET(self) -> None:
-        body = json.dumps({name.lower(): value for name, value in self.headers.items()}).encode()
+        body = json.dumps(self.told()).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -66,10 +70,9 @@ class Holding(Echo):
 
     come: threading.Barrier
 
-    def do_GET(self) -> None:
-        Holding.come.wait(20)
-        self.headers["port"] = str(self.server.server_address[1])
-        super().do_GET()
+    def told(self) -> dict[str, str]:
+        Holding.come.wait(5)
+        return {**super().told(), "port": str(self.server.server_address[1])}
 
 
 class Server(socketserver.ThreadingTCPServer):
@@ -135,25 +138,38 @@ def status_of_pieces(port: int, path: str, body: str) -> int:
 def configured(given: dict[str, Any], text: str, front: int) -> tuple[str, dict[int, str]]:
     """The configuration of the copy, and the names of holding servers by port."""
     echo = Server(Echo).port
+    others: dict[str, dict[str, int]] = {}
+    holding: dict[int, str] = {}
     if "pieces" in given:
-        ending, others = Server(Ending).port, {}
-        for name in ("local1", "prediction"):
-            others[name] = {"ending": ending, name: echo}
-        return rewritten(text, front, echo, others), {}
+        ending = Server(Ending).port
+        others = {name: {"ending": ending, name: echo} for name in ("local1", "prediction")}
     if "held" in given:
-        Holding.come = threading.Barrier(given["count"])
-        holding = {Server(Holding).port: name for name in re.findall(r"^ *server (local\d+) ", text, re.M)}
-        text = re.sub(r"(?<=be_sess_rate gt )\d+", str(given["many"]), text)
-        return rewritten(text, front, echo, {name: {name: port} for port, name in holding.items()}), holding
-    return rewritten(text, front, echo, {}), {}
+        Holding.come = threading.Barrier(held_at_once(text))
+        names = re.findall(r"^ *server(?:-template)? (local\d+|prediction) ", text, flags=re.M)
+        holding = {Server(Holding).port: name for name in names}
+        others = {name: {name: port} for port, name in holding.items()}
+        text = re.sub(r"(?<=be_sess_rate gt )\d+", str(given["rate"]), text)
+    return rewritten(text, front, echo, others), holding
 
 
-def asked(given: dict[str, Any], front: int, holding: dict[int, str]) -> dict[str, Any]:
+def fill(text: str) -> int:
+    """Requests that the first server gets before the next is asked; 0 where none is filled."""
+    rule = re.search(r"^ *use-server local1 if .*srv_conn\(local1\) lt (\d+) ", text, flags=re.M)
+    return int(rule[1]) if rule else 0
+
+
+def held_at_once(text: str) -> int:
+    return fill(text) + 4
+
+
+def asked(given: dict[str, Any], text: str, front: int, holding: dict[int, str]) -> dict[str, Any]:
     """What is to be printed."""
     if "held" in given:
-        with concurrent.futures.ThreadPoolExecutor(given["count"]) as clients:
-            answers = clients.map(lambda _: ask(front, given["held"], {}), range(given["count"]))
-            return collections.Counter(holding[int(answer["port"])] for answer in answers)
+        count = held_at_once(text)
+        with concurrent.futures.ThreadPoolExecutor(count) as clients:
+            answers = list(clients.map(lambda _: ask(front, given["held"], {}), range(count)))
+        come = collections.Counter(int(answer["port"]) for answer in answers)
+        return {"fill": fill(text), "held": {name: come[port] for port, name in holding.items()}}
     if "pieces" in given:
         statuses = [status_of_pieces(front, *given["pieces"]) for _ in range(given["times"])]
         return {"statuses": sorted(set(statuses)), "ended": Ending.ended}
@@ -179,7 +195,7 @@ def main() -> None:
                     if gateway.poll() is not None or probe.connect_ex(("127.0.0.1", front)) == 0:
                         break
                 time.sleep(0.1)
-            told = asked(given, front, holding)
+            told = asked(given, text, front, holding)
         finally:
             gateway.terminate()
             gateway.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 import yaml
 from jinja2.nativetypes import NativeEnvironment
 
-PLAYBOOKS = Path(__file__).parents[3] / "playbooks"
+ROOT = Path(__file__).parents[3]
+PLAYBOOKS = ROOT / "playbooks"
 SIZES = yaml.safe_load((PLAYBOOKS / "group_vars/all/sizing.yml").read_text())["site_sizes"]
 
 
@@ -22,3 +24,14 @@ def default(role: str, name: str, size: dict[str, Any]) -> Any:
 def test_every_prediction_server_has_room_for_eight_python_models(name: str) -> None:
     size = SIZES[name]
     assert default("prediction", "prediction_python_processes", size) >= 8 * size["prediction"]["processes"]
+
+
+def test_the_bench_fills_servers_as_the_smallest_gateway_does() -> None:
+    rule = re.search(
+        r"be_sess_rate gt (\d+) .* lt (\d+) ", (ROOT / "tests/bench/serving/haproxy.cfg").read_text()
+    )
+    assert rule
+    named = ("gateway_predict_fill_rate", "gateway_predict_fill")
+    assert [int(value) for value in rule.groups()] == [
+        int(default("gateway", name, SIZES["laptop"])) for name in named
+    ]

@@ -11,7 +11,7 @@ from millrace.models.tensors import datatype_of
 
 # Not TreeEnsemble: histogram trees are written with it, and compare doubles.
 _TREES = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
-# What a leaf gives to a class, by the field that has it: a line for each.
+# Parallel attributes with an entry for each leaf and class, and the field of each that has its values.
 _VOTES = {"class_treeids": "ints", "class_nodeids": "ints", "class_ids": "ints", "class_weights": "floats"}
 ELEMENTS = {
     "BOOL": TensorProto.BOOL,
@@ -82,9 +82,9 @@ def drop_zeros(model: ModelProto) -> None:
     """Take the zeros out of the leaves of forests that vote among three or more classes.
 
     skl2onnx gives each leaf a weight for every class, zero for those that no training row of the leaf had.
-    They change no sum, but fill most of the memory that a prediction reads. Left alone are two classes, where
-    ONNX Runtime takes a row without votes for the second for a score of another kind, and what lets a class
-    without votes win: weights below zero, base values, a function of the sums.
+    They change no sum, but fill most of the memory that a prediction reads. With two classes they stay: ONNX
+    Runtime reads a row without a vote for the second as a single binary score. They stay, too, where a class
+    without votes can win: with weights below zero, base values, or a function of the sums.
     """
     for node in model.graph.node:
         if node.domain == "ai.onnx.ml" and node.op_type == "TreeEnsembleClassifier":
@@ -96,16 +96,17 @@ def _drop_zeros(attributes: Mapping[str, AttributeProto]) -> None:
     transform = attributes["post_transform"].s if "post_transform" in attributes else b"NONE"
     if len(votes) < len(_VOTES) or "base_values" in attributes or transform != b"NONE":
         return
-    weights = np.array(votes["class_weights"].floats)
-    leaves = list(zip(votes["class_treeids"].ints, votes["class_nodeids"].ints, strict=True))
-    voting = {leaf for leaf, weight in zip(leaves, weights, strict=True) if weight > 0}
-    if len(set(votes["class_ids"].ints)) < 3 or weights.min() < 0 or voting != set(leaves):
+    weights = np.array(votes["class_weights"].floats, np.float32)
+    leaves = np.array([votes["class_treeids"].ints, votes["class_nodeids"].ints])
+    kept = np.flatnonzero(weights > 0)
+    silent = len(np.unique(leaves[:, kept], axis=1).T) < len(np.unique(leaves, axis=1).T)
+    if len(set(votes["class_ids"].ints)) < 3 or weights.min() < 0 or silent:
         return
     for name, field in _VOTES.items():
         values = getattr(votes[name], field)
-        kept = [value for value, weight in zip(values, weights, strict=True) if weight > 0]
+        left = np.array(values)[kept].tolist()
         del values[:]
-        values.extend(kept)
+        values.extend(left)
 
 
 def join_columns(model: ModelProto, columns: Mapping[str, np.ndarray]) -> None:

@@ -12,9 +12,9 @@ from millrace.models.frameworks import edits
 VOTES = [[0.0, 1.0, 0.0], [0.5, 0.0, 0.25]]
 
 
-def stump(weights: list[list[float]], **others: Any) -> ModelProto:
+def stump(votes: list[list[float]], **others: Any) -> ModelProto:
     """One tree of two leaves that give each class its weight."""
-    classes = len(weights[0])
+    classes = len(votes[0])
     tree: dict[str, Any] = {
         "nodes_modes": ["BRANCH_LEQ", "LEAF", "LEAF"],
         "nodes_nodeids": [0, 1, 2],
@@ -25,7 +25,7 @@ def stump(weights: list[list[float]], **others: Any) -> ModelProto:
         "class_treeids": [0] * classes * 2,
         "class_nodeids": [1] * classes + [2] * classes,
         "class_ids": list(range(classes)) * 2,
-        "class_weights": weights[0] + weights[1],
+        "class_weights": votes[0] + votes[1],
         "classlabels_int64s": list(range(classes)),
     }
     node = helper.make_node(
@@ -54,7 +54,7 @@ def test_a_leaf_keeps_the_classes_that_it_votes_for() -> None:
     "model",
     [
         pytest.param(stump([[1.0, 0.0], [0.0, 1.0]]), id="two classes"),
-        pytest.param(stump([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0]]), id="weights below zero"),
+        pytest.param(stump([[0.5, -1.0, 0.0], [1.0, 0.0, 0.0]]), id="weights below zero"),
         pytest.param(stump([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]]), id="a leaf without votes"),
         pytest.param(
             stump([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], base_values=[0.0, 0.0, 9.0]), id="base values"
