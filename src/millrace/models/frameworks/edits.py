@@ -99,8 +99,9 @@ def _drop_zeros(attributes: Mapping[str, AttributeProto]) -> None:
     weights = np.array(votes["class_weights"].floats, np.float32)
     leaves = np.array([votes["class_treeids"].ints, votes["class_nodeids"].ints])
     kept = np.flatnonzero(weights > 0)
-    silent = len(np.unique(leaves[:, kept], axis=1).T) < len(np.unique(leaves, axis=1).T)
-    if len(set(votes["class_ids"].ints)) < 3 or weights.min() < 0 or silent:
+    voting = np.unique(leaves[:, kept], axis=1)
+    all_vote = voting.shape == np.unique(leaves, axis=1).shape
+    if len(set(votes["class_ids"].ints)) < 3 or weights.min() < 0 or not all_vote:
         return
     for name, field in _VOTES.items():
         values = getattr(votes[name], field)

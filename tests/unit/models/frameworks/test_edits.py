@@ -56,10 +56,8 @@ def test_a_leaf_keeps_the_classes_that_it_votes_for() -> None:
         pytest.param(stump([[1.0, 0.0], [0.0, 1.0]]), id="two classes"),
         pytest.param(stump([[0.5, -1.0, 0.0], [1.0, 0.0, 0.0]]), id="weights below zero"),
         pytest.param(stump([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]]), id="a leaf without votes"),
-        pytest.param(
-            stump([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], base_values=[0.0, 0.0, 9.0]), id="base values"
-        ),
-        pytest.param(stump([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], post_transform="SOFTMAX"), id="softmax"),
+        pytest.param(stump(VOTES, base_values=[0.0, 0.0, 9.0]), id="base values"),
+        pytest.param(stump(VOTES, post_transform="SOFTMAX"), id="softmax"),
     ],
 )
 def test_zeros_stay_where_a_class_without_votes_may_win(model: ModelProto) -> None:
